@@ -1,0 +1,94 @@
+//! One turn of one workload: observe, decide, actuate. The only file that sees source, engine and
+//! actuator together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::actuators::{ActuateError, Actuator};
+use crate::engine::observation::Fence;
+use crate::engine::{Change, Memory, Observation, evaluate};
+use crate::policy::{Mode, Policy};
+use crate::record::{Outcome, Turn};
+use crate::sources::{self, Source};
+
+/// A policy with everything that it takes to act on it.
+pub struct Workload {
+    /// What the operator asked.
+    pub policy: Policy,
+    /// The mode in force: the policy's, capped by the settings'.
+    pub mode: Mode,
+    /// The policy's sources, in its order.
+    pub sources: Vec<Arc<dyn Source>>,
+    /// The policy's target.
+    pub target: Arc<dyn Actuator>,
+    /// What the engine remembers.
+    pub memory: Memory,
+}
+
+impl std::fmt::Debug for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workload")
+            .field("policy", &self.policy)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Workload {
+    /// Takes one turn. A source that does not answer within `patience` counts as missing.
+    pub async fn turn(&mut self, now: Timestamp, patience: Duration) -> Turn {
+        let observation = self.observe(now, patience).await;
+        let before = std::mem::take(&mut self.memory);
+        let (after, decision) = evaluate(&self.policy.rules, before.clone(), &observation, now);
+        self.memory = after;
+        let outcome = self.carry_out(decision.change.as_ref(), observation.target.fence.as_ref()).await;
+        Turn {
+            workload: self.policy.id.clone(),
+            target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
+            at: now,
+            mode: self.mode,
+            rules: self.policy.rules.clone(),
+            memory: before,
+            observation,
+            decision,
+            outcome,
+        }
+    }
+
+    async fn observe(&self, now: Timestamp, patience: Duration) -> Observation {
+        let window = self.policy.rules.window();
+        let readings = self.policy.sources.iter().zip(&self.sources).map(|(spec, source)| async move {
+            match tokio::time::timeout(patience, source.observe(now)).await {
+                Ok(reading) => reading,
+                Err(_) => sources::missing(spec, window, now, &format!("no answer within {patience:?}")),
+            }
+        });
+        let (target, sources) = tokio::join!(self.target.observe(now), join_all(readings));
+        Observation { target, sources }
+    }
+
+    /// Writes where there is something to write and the mode allows it: the only difference between a
+    /// dry and a live turn.
+    async fn carry_out(&self, change: Option<&Change>, fence: Option<&Fence>) -> Outcome {
+        let Some(change) = change else { return Outcome::Held };
+        if self.mode != Mode::Apply {
+            return Outcome::Recommended;
+        }
+        let Some(fence) = fence else {
+            return Outcome::Failed {
+                problem: "the target was read without a version to fence the write with".into(),
+            };
+        };
+        match self.target.apply(change, fence).await {
+            Ok(()) => Outcome::Applied,
+            Err(ActuateError::Conflict) => Outcome::Conflicted,
+            Err(error @ ActuateError::Owned { .. }) => Outcome::Yielded { problem: error.to_string() },
+            Err(error @ (ActuateError::Forbidden { .. } | ActuateError::Failed { .. })) => {
+                Outcome::Failed { problem: error.to_string() }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The loop: one turn per workload and interval.
+
+pub mod clock;
+pub mod cycle;

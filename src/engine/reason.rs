@@ -1,0 +1,101 @@
+//! The one closed list of reasons. It feeds logs, events, metric labels, the API and `docs/reasons.md`.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident: $cure:literal,)+) => {
+        /// Why a decision came out as it did.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            strum::Display, strum::IntoStaticStr, strum::EnumIter,
+        )]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// What the reason means, in one line.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
+            /// What its reader may do about it.
+            pub fn cure(self) -> &'static str {
+                match self { $(Self::$name => $cure,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The load needs more replicas than there are.
+    LoadNeedsMore: "Nothing: the target is raised.",
+    /// The load has needed fewer replicas for long enough.
+    LoadNeedsFewer: "Nothing: the target is lowered.",
+    /// The current size fits the load.
+    AtNeed: "Nothing.",
+    /// The objective holds for long enough at the current size: a short deficit is cheaper than a move.
+    ObjectiveHolds: "Nothing.",
+    /// Nothing is known of the capacity of one replica yet: one more replica, to learn.
+    Probing: "State capacityPerReplica in the policy to skip the probe.",
+    /// Work arrived for a workload that rests at 0 replicas.
+    Activated: "Nothing.",
+    /// The workload is idle, and the cooldown has passed: the last replica goes.
+    Idle: "Nothing.",
+    /// The workload is idle, but its cooldown has not passed yet.
+    CooldownActive: "Shorten cooldown if the last replica should go earlier.",
+    /// The difference is within the tolerance.
+    WithinTolerance: "Lower behavior.*.tolerance to act on smaller differences.",
+    /// A higher recommendation within the scale-down window holds the size.
+    DownStabilizing: "Shorten behavior.scaleDown.stabilizationWindowSeconds if this is too slow.",
+    /// A lower recommendation within the scale-up window holds the size.
+    UpStabilizing: "Shorten behavior.scaleUp.stabilizationWindowSeconds if this is too slow.",
+    /// The capacity to be saved has not yet paid for the move.
+    NotPaidBack: "Nothing: it is looked at again as the waste adds up.",
+    /// A backlog is being cleared: no replica goes before that is done.
+    CatchingUp: "Nothing.",
+    /// Recent reversals hold moves down for a while.
+    FlapPenalty: "Widen the bounds or the windows if the load really swings like this.",
+    /// The step is limited by behavior.policies, or the direction is disabled.
+    StepLimited: "Raise behavior.*.policies if this is too slow.",
+    /// The changes allowed within an hour are used up.
+    BudgetExhausted: "Raise budget.changesPerHour if the load really needs more.",
+    /// The need lies under minReplicas.
+    AtMinReplicas: "Lower minReplicas to save more.",
+    /// The need lies over maxReplicas.
+    AtMaxReplicas: "Raise maxReplicas: the objective is at risk.",
+    /// More replicas than partitions would idle.
+    ClampedToPartitions: "Add partitions, or make one replica faster.",
+    /// One partition alone brings more than one replica processes: replicas will not help.
+    HotPartition: "Spread the keys, or make one replica faster.",
+    /// No replica count can hold the objective: a move takes longer than maxLag.
+    ObjectiveInfeasible: "Raise maxLag, or speed up start and rebalance.",
+    /// A source gave nothing.
+    SignalMissing: "See the source's problem.",
+    /// A source's reading is too old.
+    SignalStale: "See the source's problem.",
+    /// A source could not tell all of it.
+    SignalPartial: "See which partitions are unknown.",
+    /// A source gave a value that cannot be.
+    SignalRejected: "Correct the query or the exporter.",
+    /// Two sources contradict each other.
+    SignalsDisagree: "Find out which one is wrong.",
+    /// The first looks at a workload: rates need two.
+    WarmingUp: "Nothing: wait for the next turn.",
+    /// The consumer group is rebalancing.
+    GroupRebalancing: "Nothing, unless it lasts: then look at the consumers' logs.",
+    /// The consumer group has replicas but no members.
+    GroupWithoutMembers: "Check that the consumers use the policy's group and can reach Kafka.",
+    /// The target's replicas are not all ready, or a rollout is under way.
+    TargetNotSettled: "Nothing, unless it lasts: then look at the target's Pods.",
+    /// The target does not exist.
+    TargetNotFound: "Correct the policy's target, or create it.",
+    /// The target could not be read.
+    TargetUnreadable: "See the target's problem.",
+    /// Somebody else moves this target.
+    OwnedByOther: "Remove the other owner, or point the policy at it (an HPA, a ScaledObject).",
+    /// The policy is paused.
+    Paused: "Set paused: false to go on.",
+    /// The inputs could not be trusted for too long: raised to the fallback floor.
+    Fallback: "Restore the source.",
+    /// Time ran backwards, or an input is not a number.
+    InputRejected: "Check the clocks of this machine and of the brokers.",
+}

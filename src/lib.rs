@@ -1,0 +1,18 @@
+//! Tidegate keeps Kafka consumers, Flink jobs and Spark applications on Kubernetes inside a freshness
+//! objective at the least capacity, without thrashing, and says why.
+//!
+//! Data moves one way, through rooms that may only look to their left:
+//!
+//! ```text
+//! policy <- engine <- { sources, actuators, record } <- { daemon, simulate } <- { cli, web } <- main
+//! ```
+
+pub mod actuators;
+pub mod cli;
+pub mod daemon;
+pub mod engine;
+pub mod policy;
+pub mod record;
+pub mod simulate;
+pub mod sources;
+pub mod web;

@@ -1,0 +1,100 @@
+//! Where a policy's numbers come from. A source only ever *names* a connection of the settings.
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One source of readings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum SourceSpec {
+    /// Records that a Kafka consumer group has not processed yet.
+    KafkaLag(#[garde(dive)] KafkaLag),
+    /// Any PromQL expression that yields one number, with its meaning declared.
+    Prometheus(#[garde(dive)] PrometheusQuery),
+}
+
+/// The backlog of one consumer group. Option names are KEDA's where KEDA has the option.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct KafkaLag {
+    /// The Kafka connection's name in the settings.
+    #[garde(length(min = 1))]
+    pub cluster: String,
+    /// The consumer group.
+    #[garde(length(min = 1))]
+    pub group: String,
+    /// The topics that count; every topic the group has committed offsets for where none is named.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// What the consumers read: with `readCommitted` an open transaction is not yet backlog.
+    #[serde(default)]
+    pub isolation_level: IsolationLevel,
+    /// What a partition without a committed offset means.
+    #[serde(default)]
+    pub offset_reset_policy: OffsetResetPolicy,
+    /// A partition without a committed offset counts nothing, so the group may rest at zero replicas.
+    #[serde(default)]
+    pub scale_to_zero_on_invalid_offset: bool,
+    /// A partition whose committed offset has not moved since the last look counts nothing for the
+    /// size, though still for activation.
+    #[serde(default)]
+    pub exclude_persistent_lag: bool,
+}
+
+/// Which records a consumer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum IsolationLevel {
+    /// Up to the last stable offset.
+    ReadCommitted,
+    /// Up to the high watermark.
+    #[default]
+    ReadUncommitted,
+}
+
+/// Where a consumer without a committed offset starts: its `auto.offset.reset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OffsetResetPolicy {
+    /// At the end. The partition counts one record, so that one consumer is kept to commit.
+    #[default]
+    Latest,
+    /// At the log's start: everything the log still holds counts.
+    Earliest,
+}
+
+/// A PromQL query and what its value means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct PrometheusQuery {
+    /// The Prometheus connection's name in the settings.
+    #[garde(length(min = 1))]
+    pub server: String,
+    /// PromQL that yields exactly one series or scalar.
+    #[garde(length(min = 1))]
+    pub query: String,
+    /// What the number is.
+    pub means: Meaning,
+}
+
+/// What a metric's value stands for, and its unit.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, strum::Display,
+)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+pub enum Meaning {
+    /// Records per second that arrive.
+    ArrivalRate,
+    /// Records not processed yet.
+    Backlog,
+    /// Age of the oldest unprocessed record, in seconds.
+    BacklogAge,
+    /// Share of time the replicas are busy, 0 to 1, averaged over them.
+    BusyShare,
+    /// Replicas that somebody else has worked out to be needed: a floor.
+    Demand,
+}

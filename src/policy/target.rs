@@ -1,0 +1,121 @@
+//! What a policy moves.
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rules::MetricTarget;
+
+/// The one object that a policy moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum TargetSpec {
+    /// Replicas of anything with a scale sub-resource.
+    ScaleTargetRef(#[garde(dive)] ScaleTargetRef),
+    /// Bounds, and where asked a metric's target, of an HPA, which keeps its own reflexes between them.
+    HorizontalPodAutoscaler(#[garde(dive)] HpaTarget),
+    /// Bounds of a KEDA ScaledObject.
+    ScaledObject(#[garde(dive)] ScaledObjectTarget),
+}
+
+impl TargetSpec {
+    /// The target's kind as its users write it.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::ScaleTargetRef(target) => &target.kind,
+            Self::HorizontalPodAutoscaler(_) => "HorizontalPodAutoscaler",
+            Self::ScaledObject(_) => "ScaledObject",
+        }
+    }
+
+    /// How a metric's target value is derived, where the policy asks for it.
+    pub fn metric_target(&self) -> Option<MetricTarget> {
+        match self {
+            Self::HorizontalPodAutoscaler(HpaTarget { metric: Some(metric), .. }) => {
+                Some(MetricTarget { means: metric.means, utilization: metric.utilization })
+            }
+            Self::HorizontalPodAutoscaler(_) | Self::ScaleTargetRef(_) | Self::ScaledObject(_) => None,
+        }
+    }
+
+    /// The target's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::ScaleTargetRef(target) => &target.name,
+            Self::HorizontalPodAutoscaler(target) => &target.name,
+            Self::ScaledObject(target) => &target.name,
+        }
+    }
+}
+
+/// As an HPA names its target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScaleTargetRef {
+    /// API group and version, `apps/v1` unless said.
+    #[serde(default = "apps_v1")]
+    #[garde(length(min = 1))]
+    pub api_version: String,
+    /// Kind, for example `Deployment`.
+    #[garde(length(min = 1))]
+    pub kind: String,
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+fn apps_v1() -> String {
+    "apps/v1".to_owned()
+}
+
+/// An HPA whose bounds follow the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HpaTarget {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253))]
+    pub name: String,
+    /// The metric whose target value follows the measured capacity; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub metric: Option<HpaMetric>,
+}
+
+/// One metric of an HPA, by its name, and what it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HpaMetric {
+    /// The metric's name in the HPA's own spec (`external`, `pods` or `object` metric).
+    #[garde(length(min = 1))]
+    pub name: String,
+    /// What the metric counts.
+    #[garde(skip)]
+    pub means: HpaMetricMeaning,
+    /// Rate metrics only: the share of the measured capacity, in percent, that the target asks for.
+    #[serde(default = "eighty")]
+    #[garde(range(min = 1, max = 100))]
+    pub utilization: u32,
+}
+
+fn eighty() -> u32 {
+    80
+}
+
+/// What an HPA's metric counts, and so how its target follows from the measured capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum HpaMetricMeaning {
+    /// Records per second: the target is capacity x utilization.
+    Rate,
+    /// Unprocessed records: the target is what one replica clears within the objective.
+    Backlog,
+}
+
+/// A KEDA ScaledObject whose `minReplicaCount` and `maxReplicaCount` follow the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScaledObjectTarget {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253))]
+    pub name: String,
+}

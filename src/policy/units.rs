@@ -1,0 +1,151 @@
+//! Numbers with their units, and the only conversions between floats and integers in the crate.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A number of replicas (Pods of one workload).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct Replicas(pub u32);
+
+impl Replicas {
+    /// The least whole number of replicas that covers `share`; `None` for NaN or infinity.
+    /// Negative shares need none; shares past `u32::MAX` saturate.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range is checked first")]
+    pub fn covering(share: f64) -> Option<Self> {
+        if !share.is_finite() {
+            return None;
+        }
+        // Ten parts in a billion forgive rounding: 3.0000000001 replicas are 3.
+        let whole = (share - 1e-8 * share.abs().max(1.0)).ceil();
+        Some(Self(if whole <= 0.0 {
+            0
+        } else if whole >= f64::from(u32::MAX) {
+            u32::MAX
+        } else {
+            whole as u32
+        }))
+    }
+
+    /// As a float, exactly.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0)
+    }
+}
+
+impl fmt::Display for Replicas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A count of records as a float. Exact below 2^53, which no backlog reaches.
+#[expect(clippy::cast_precision_loss, reason = "offsets stay below 2^53")]
+pub fn records_f64(records: u64) -> f64 {
+    records as f64
+}
+
+/// The records between two offsets, `0` where `to` lies before `from`.
+pub fn records_between(from: i64, to: i64) -> u64 {
+    u64::try_from(to.saturating_sub(from)).unwrap_or(0)
+}
+
+/// A length of time, written as people do: `45s`, `5m`, `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct TimeSpan(pub Duration);
+
+impl TimeSpan {
+    /// A span of whole seconds.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The span in seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0.as_secs_f64()
+    }
+}
+
+impl fmt::Display for TimeSpan {
+    /// The shortest spelling that [`TimeSpan`] reads back: `1h30m`, `90ms`, `0s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.0.as_secs(), self.0.subsec_millis());
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        if rest > 0 {
+            write!(f, "{rest}s")?;
+        }
+        if millis > 0 {
+            write!(f, "{millis}ms")?;
+        }
+        if seconds == 0 && millis == 0 {
+            f.write_str("0s")?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for TimeSpan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected =
+            || serde::de::Error::custom(format!("`{text}` is not a duration such as 45s, 5m or 1h30m"));
+        let parsed: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
+        Duration::try_from(parsed).map(Self).map_err(|_| expected())
+    }
+}
+
+impl JsonSchema for TimeSpan {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TimeSpan".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A length of time such as 45s, 5m or 1h30m.",
+            "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_cover_a_share_without_rounding_noise() {
+        assert_eq!(Replicas::covering(3.000_000_001), Some(Replicas(3)));
+        assert_eq!(Replicas::covering(3.01), Some(Replicas(4)));
+        assert_eq!(Replicas::covering(-2.0), Some(Replicas(0)));
+        assert_eq!(Replicas::covering(1e300), Some(Replicas(u32::MAX)));
+        assert_eq!(Replicas::covering(f64::NAN), None);
+        assert_eq!(Replicas::covering(f64::INFINITY), None);
+    }
+
+    #[test]
+    fn a_span_reads_back_what_it_writes() {
+        for text in ["45s", "5m", "1h30m", "0s", "250ms", "1h1m1s"] {
+            let span: TimeSpan = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(span.to_string(), text);
+        }
+        assert!(serde_json::from_value::<TimeSpan>("soon".into()).is_err());
+        assert!(serde_json::from_value::<TimeSpan>("-5s".into()).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! What we say about it: every turn of every workload.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Decision, Memory, Observation};
+use crate::policy::{Mode, Rules, WorkloadId};
+
+/// One turn of one workload, complete: enough to evaluate it again, bit for bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Turn {
+    /// Whose turn.
+    pub workload: WorkloadId,
+    /// The target's kind and name, for people: `Deployment/orders`.
+    pub target: String,
+    /// When.
+    pub at: Timestamp,
+    /// The mode in force: the policy's, capped by the settings'.
+    pub mode: Mode,
+    /// What it was decided by.
+    pub rules: Rules,
+    /// What was remembered before.
+    pub memory: Memory,
+    /// What was seen.
+    pub observation: Observation,
+    /// What was decided.
+    pub decision: Decision,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// There was nothing to write.
+    Held,
+    /// Something would have been written, were the mode `Apply`.
+    Recommended,
+    /// It was written.
+    Applied,
+    /// The target had changed in between; the next turn looks again.
+    Conflicted,
+    /// Somebody else owns the field.
+    Yielded {
+        /// Who owns what.
+        problem: String,
+    },
+    /// It could not be written.
+    Failed {
+        /// Why.
+        problem: String,
+    },
+}

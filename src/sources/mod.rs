@@ -1,0 +1,38 @@
+//! Where numbers come from. A source turns a server's answers into readings with an age and a quality.
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::engine::observation::{BacklogReading, GroupState, MetricReading, Quality, SourceReading};
+use crate::policy::TimeSpan;
+use crate::policy::source::SourceSpec;
+
+/// One policy's source.
+pub trait Source: Send + Sync {
+    /// Looks. Never fails: what goes wrong is a reading with a lesser quality and a problem in words.
+    fn observe(&self, now: Timestamp) -> BoxFuture<'_, SourceReading>;
+}
+
+/// The reading of a source that gave nothing, with the problem in words.
+pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &str) -> SourceReading {
+    match spec {
+        SourceSpec::KafkaLag(lag) => SourceReading::Backlog(BacklogReading {
+            source: format!("{}/{}", lag.cluster, lag.group),
+            sampled_at: now,
+            quality: Quality::Missing,
+            problem: Some(problem.to_owned()),
+            group: GroupState::Unknown,
+            over_seconds: None,
+            window_seconds: window.as_secs_f64(),
+            partitions: Vec::new(),
+        }),
+        SourceSpec::Prometheus(query) => SourceReading::Metric(MetricReading {
+            source: query.server.clone(),
+            means: query.means,
+            sampled_at: now,
+            value: None,
+            quality: Quality::Missing,
+            problem: Some(problem.to_owned()),
+        }),
+    }
+}
