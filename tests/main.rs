@@ -1,1 +1,4 @@
-//! t
+//! Behaviour that needs no server.
+
+mod architecture;
+mod daemon;
