@@ -147,14 +147,14 @@ impl Member {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                changed = orders.changed() => match changed {
-                    Err(_) => return,
-                    Ok(()) => {
-                        let policy = orders.borrow_and_update().clone();
-                        self.change(policy);
-                        due = Instant::now();
+                changed = orders.changed() => {
+                    if changed.is_err() {
+                        return;
                     }
-                },
+                    let policy = orders.borrow_and_update().clone();
+                    self.change(policy);
+                    due = Instant::now();
+                }
                 () = tokio::time::sleep_until(due) => {
                     self.take_turn().await;
                     // Turns that a slow one ran into are left out, not made up for.

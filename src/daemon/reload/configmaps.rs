@@ -125,13 +125,11 @@ fn explain(error: &watcher::Error) -> String {
         watcher::Error::WatchError(status) => return status.message.clone(),
         watcher::Error::NoResourceVersion => return error.to_string(),
     };
-    match inner {
-        kube::Error::Api(status) if status.code == 403 => {
-            format!("{}: grant the verbs get, list and watch on configmaps", status.message)
-        }
-        kube::Error::Api(status) => status.message.clone(),
-        other => super::chain(other),
+    let kube::Error::Api(status) = inner else { return super::chain(inner) };
+    if status.code == 403 {
+        return format!("{}: grant the verbs get, list and watch on configmaps", status.message);
     }
+    status.message.clone()
 }
 
 /// The pauses between attempts: 1, 2, 4, 8 and then always 10 seconds, so that a recovery is seen soon.
