@@ -1,4 +1,5 @@
 //! What is said about turns.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is a failure")]
 
 mod metrics;
 

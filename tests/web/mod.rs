@@ -1,4 +1,5 @@
 //! The HTTP endpoints, through the router.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is a failure")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
