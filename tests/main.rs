@@ -1,4 +1,6 @@
-//! Behaviour that needs no server.
+//! Behaviour that needs no server, in one binary.
 
 mod architecture;
 mod daemon;
+mod record;
+mod web;
