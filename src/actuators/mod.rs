@@ -43,3 +43,6 @@ pub enum ActuateError {
         problem: String,
     },
 }
+
+mod shim;
+pub use shim::for_policy;

@@ -1,6 +1,7 @@
 //! What we say about it: every turn of every workload.
 
 pub mod board;
+pub mod memory_store;
 pub mod metrics;
 mod recorder;
 pub mod report;

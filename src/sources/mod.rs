@@ -36,3 +36,6 @@ pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &st
         }),
     }
 }
+
+mod shim;
+pub use shim::{ConnectionStatus, Connections, SourceError};
