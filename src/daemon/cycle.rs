@@ -38,7 +38,8 @@ impl std::fmt::Debug for Workload {
 }
 
 impl Workload {
-    /// Takes one turn. A source or a target that does not answer within `patience` counts as missing.
+    /// Takes one turn. A source that does not answer within `patience` counts as missing; so does a
+    /// target that does not within an interval.
     pub async fn turn(&mut self, now: Timestamp, patience: Duration) -> Turn {
         let observation = self.observe(now, patience).await;
         let before = std::mem::take(&mut self.memory);
@@ -67,9 +68,11 @@ impl Workload {
                 Err(_) => sources::missing(spec, window, now, &format!("no answer within {patience:?}")),
             }
         });
-        let target = tokio::time::timeout(patience, self.target.observe(now));
+        // A target may also have to wait for the API server's turn among many: an interval at most.
+        let long = patience.max(self.policy.rules.interval.0);
+        let target = tokio::time::timeout(long, self.target.observe(now));
         let (target, sources) = tokio::join!(target, join_all(readings));
-        Observation { target: target.unwrap_or_else(|_| unread(now, patience)), sources }
+        Observation { target: target.unwrap_or_else(|_| unread(now, long)), sources }
     }
 
     /// Writes where there is something to write and the mode allows it: the only difference between a

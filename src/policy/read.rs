@@ -28,6 +28,13 @@ pub struct Parsed {
     pub result: Result<Policy, Vec<Problem>>,
 }
 
+impl Parsed {
+    /// Unreadable.
+    pub fn unreadable(file: &str, problem: &str) -> Self {
+        Self { id: None, line: 1, result: Err(vec![Problem(format!("{file}: {problem}"))]) }
+    }
+}
+
 /// Reads policies.
 pub fn read_policies(file: &str, text: &str, home: Option<&str>, interval: TimeSpan) -> Vec<Parsed> {
     let parse = |text: &str| {

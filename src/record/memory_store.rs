@@ -11,10 +11,15 @@ use crate::policy::WorkloadId;
 pub struct MemoryError;
 
 /// Nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MemoryStore;
 
 impl MemoryStore {
+    /// Nothing.
+    pub fn new(_: &kube::Client, _: &crate::policy::settings::MemoryStore) -> Self {
+        Self
+    }
+
     /// Nothing.
     pub async fn load(&self) -> Result<BTreeMap<WorkloadId, Memory>, MemoryError> {
         Ok(BTreeMap::new())
@@ -23,5 +28,12 @@ impl MemoryStore {
     /// Nothing.
     pub async fn save(&self, _: &BTreeMap<WorkloadId, Memory>) -> Result<(), MemoryError> {
         Ok(())
+    }
+}
+
+impl MemoryError {
+    /// No.
+    pub fn forbidden(&self) -> bool {
+        false
     }
 }

@@ -36,6 +36,3 @@ pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &st
         }),
     }
 }
-
-mod shim;
-pub use shim::{ConnectionStatus, Connections, SourceError};

@@ -9,12 +9,12 @@ const DEPTH: u32 = 4;
 /// No policy file is larger: a ConfigMap cannot be.
 const LARGEST: u64 = 1 << 20;
 
-/// What the policy paths hold, by file.
+/// What the policy paths hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The text of every policy file.
-    pub files: BTreeMap<PathBuf, String>,
-    /// What could not be read, in words. The files of such a path are as they were before.
+    /// Every policy file's text, or why it cannot be read.
+    pub files: BTreeMap<PathBuf, Result<String, String>>,
+    /// Paths that cannot be looked into, in words. What is below them counts as it was before.
     pub problems: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ pub fn read(paths: &[PathBuf], before: &Contents) -> Contents {
 fn look(paths: &[PathBuf], before: &Contents) -> Contents {
     let mut contents = Contents::default();
     for path in paths {
-        let mut files = BTreeMap::new();
+        let mut files = Files::new();
         match collect(path, DEPTH, &mut files) {
             Ok(()) => {}
             Err((at, error)) if error.kind() == io::ErrorKind::NotFound && at == *path => {
@@ -53,17 +53,18 @@ fn look(paths: &[PathBuf], before: &Contents) -> Contents {
     contents
 }
 
+type Files = BTreeMap<PathBuf, Result<String, String>>;
 type Failure = (PathBuf, io::Error);
 
 /// Follows symbolic links: the kubelet mounts every file and directory as one.
-fn collect(path: &Path, depth: u32, files: &mut BTreeMap<PathBuf, String>) -> Result<(), Failure> {
+fn collect(path: &Path, depth: u32, files: &mut Files) -> Result<(), Failure> {
     let failed = |error| (path.to_owned(), error);
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if metadata.is_file() {
-        if metadata.len() > LARGEST {
-            return Err(failed(io::Error::other("larger than 1 MiB: not a policy file")));
-        }
-        files.insert(path.to_owned(), std::fs::read_to_string(path).map_err(failed)?);
+        match text(path, metadata.len()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(failed(error)),
+            text => files.insert(path.to_owned(), text.map_err(|error| error.to_string())),
+        };
         return Ok(());
     }
     if !metadata.is_dir() || depth == 0 {
@@ -82,6 +83,13 @@ fn collect(path: &Path, depth: u32, files: &mut BTreeMap<PathBuf, String>) -> Re
         }
     }
     Ok(())
+}
+
+fn text(path: &Path, bytes: u64) -> io::Result<String> {
+    if bytes > LARGEST {
+        return Err(io::Error::other("larger than 1 MiB: not a policy file"));
+    }
+    std::fs::read_to_string(path)
 }
 
 /// Neither the kubelet's own names (`..data`, `..2026_11_21_...`) nor other hidden ones; of files only
@@ -129,7 +137,7 @@ mod tests {
 
         publish(root.path(), "2", &[("a.yaml", "changed"), ("c.yml", "three")]);
         let second = read(&paths, &first);
-        assert_eq!(second.files.values().collect::<Vec<_>>(), ["changed", "three"]);
+        assert_eq!(second.files.values().flatten().collect::<Vec<_>>(), ["changed", "three"]);
         assert_eq!(second.problems, Vec::<String>::new());
     }
 
@@ -155,16 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_stays_as_it_was() {
+    fn a_file_that_cannot_be_read_is_there_with_its_problem() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("a.yaml");
-        fs::write(&file, "one").unwrap();
-        let paths = [root.path().to_owned()];
-        let first = read(&paths, &Contents::default());
         fs::write(&file, [0xff, 0xfe]).unwrap();
-        let second = read(&paths, &first);
-        assert_eq!(second.files, first.files);
-        assert_eq!(second.problems.len(), 1);
-        assert!(second.problems[0].contains("a.yaml"), "{:?}", second.problems);
+        let contents = read(&[root.path().to_owned()], &Contents::default());
+        assert_eq!(contents.files[&file], Err("stream did not contain valid UTF-8".to_owned()));
     }
 }
