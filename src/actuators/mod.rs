@@ -43,6 +43,3 @@ pub enum ActuateError {
         problem: String,
     },
 }
-
-mod shim;
-pub use shim::for_policy;

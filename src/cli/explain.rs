@@ -132,7 +132,9 @@ async fn look(setup: &Setup, id: &WorkloadId, paths: &[PathBuf]) -> anyhow::Resu
 
 fn text(detail: &WorkloadDetail) -> String {
     let (report, decision) = (&detail.report, &detail.decision);
-    let count = |replicas: Option<_>| replicas.map_or_else(|| "?".to_owned(), |count: crate::policy::Replicas| count.to_string());
+    let count = |replicas: Option<_>| {
+        replicas.map_or_else(|| "?".to_owned(), |count: crate::policy::Replicas| count.to_string())
+    };
     let mut text = format!(
         "{}/{}  {}  mode {}  at {:.0}\n",
         report.namespace, report.name, report.target, report.mode, report.at

@@ -91,7 +91,10 @@ fn table(list: &WorkloadList, width: u16) -> String {
         return "no workloads\n".to_owned();
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width);
     table.set_header(HEADINGS.into_iter().chain(["WHY"]));
     for report in &list.workloads {
         let [workload, target, rest @ ..] = cells(report);
@@ -121,13 +124,16 @@ fn table(list: &WorkloadList, width: u16) -> String {
 
 fn markdown(list: &WorkloadList) -> String {
     let escape = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    let mut text = String::from("| workload | target | now | wanted | backlog | age | rate | why |\n");
-    text.push_str("|---|---|--:|--:|--:|--:|--:|---|\n");
-    for report in &list.workloads {
+    let row = |report: &WorkloadReport| {
         let cells = cells(report).map(|cell| escape(&cell)).join(" | ");
-        text.push_str(&format!("| {cells} | {} |\n", escape(&report.sentence)));
-    }
-    text
+        format!("| {cells} | {} |", escape(&report.sentence))
+    };
+    let mut lines = vec![
+        "| workload | target | now | wanted | backlog | age | rate | why |".to_owned(),
+        "|---|---|--:|--:|--:|--:|--:|---|".to_owned(),
+    ];
+    lines.extend(list.workloads.iter().map(row));
+    lines.join("\n") + "\n"
 }
 
 fn unknown() -> String {
@@ -151,7 +157,7 @@ pub(super) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -55,9 +55,8 @@ async fn serve(setup: Setup, settings: Settings, level: Level) -> anyhow::Result
     let stop = stop_on_signal()?;
     let equip = setup.equip(&settings).await?;
     let address = settings.web.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| DaemonError::Listen { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| DaemonError::Listen { address, source })?;
     let (board, metrics) = (Board::new(clock::now()), Metrics::new());
     let set_level = Box::new(move |filter: &str| level.set(filter).map_err(|error| error.to_string()));
     let router = web::router(board.clone(), metrics.clone(), Some(set_level));

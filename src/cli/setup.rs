@@ -25,7 +25,12 @@ use crate::sources::Connections;
 #[derive(Debug, Args)]
 pub(super) struct Setup {
     /// The settings file
-    #[arg(long, env = "TIDEGATE_SETTINGS", default_value = "/etc/tidegate/settings.yaml", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "TIDEGATE_SETTINGS",
+        default_value = "/etc/tidegate/settings.yaml",
+        value_name = "FILE"
+    )]
     pub(super) settings: PathBuf,
     /// The kubeconfig file; by default what kubectl would use, or the cluster around this Pod
     #[arg(long, value_name = "FILE")]
@@ -88,9 +93,8 @@ async fn config_maps(settings: &Settings, real: &Real) -> anyhow::Result<configm
     }
     let (sender, mut seen) = watch::channel(scopes);
     let stop = CancellationToken::new();
-    let answered = |scopes: &configmaps::Scopes| {
-        scopes.values().all(|scope| scope.listed || scope.problem.is_some())
-    };
+    let answered =
+        |scopes: &configmaps::Scopes| scopes.values().all(|scope| scope.listed || scope.problem.is_some());
     tokio::select! {
         () = configmaps::follow(real.client.clone(), sender, stop.clone()) => bail!("the watch of the ConfigMaps ended"),
         scopes = seen.wait_for(answered) => Ok(scopes.context("the watch of the ConfigMaps ended")?.clone()),
