@@ -1,5 +1,13 @@
 //! Where decisions go. An actuator reads its target and writes a decision to it, fenced.
 
+mod api;
+pub mod owners;
+pub mod progress;
+mod reading;
+mod rivals;
+pub mod scale;
+mod sighting;
+
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
