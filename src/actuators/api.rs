@@ -3,10 +3,10 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use kube::core::{GroupVersion, GroupVersionKind, Status};
 use kube::discovery::{ApiCapabilities, pinned_kind};
-use kube::{Api, Client, Error};
+use kube::{Client, Error};
 
 use super::ActuateError;
 
@@ -54,9 +54,9 @@ fn unserved(api_version: &str, kind: &str) -> ReadError {
     ReadError::Unreadable(format!("the API server serves no {kind} of {api_version}"))
 }
 
-/// The object, `None` where there is none.
-pub(super) async fn get(api: &Api<DynamicObject>, name: &str) -> Result<Option<DynamicObject>, Error> {
-    api.get_opt(name).await
+/// What a failed look means for a write.
+pub(super) fn unreadable(error: ReadError) -> ActuateError {
+    ActuateError::Failed { problem: error.to_string() }
 }
 
 /// What an error means for a write.

@@ -86,16 +86,18 @@ pub fn we_own(meta: &ObjectMeta, operation: &str, path: &[&str]) -> bool {
 }
 
 /// What `owners` of `field` mean for us. `claimed`: we had the field before.
+///
+/// A field that we share was not taken from us: the other manager merely states the same value.
 pub fn standing(field: &str, owners: &[Owner], claimed: bool, now: Timestamp) -> Standing {
-    let mut others = owners.iter().filter(|owner| !owner.is_us()).peekable();
-    if others.peek().is_none() {
-        return Standing::Free;
+    let shared = owners.iter().any(Owner::is_us);
+    let others = || owners.iter().filter(|owner| !owner.is_us());
+    if others().next().is_none() {
+        Standing::Free
+    } else if shared || !claimed {
+        Standing::Adopt
+    } else {
+        others().map(|owner| yield_to(field, owner, now)).fold(Standing::Adopt, Standing::and)
     }
-    if !claimed {
-        return Standing::Adopt;
-    }
-    let yields = others.map(|owner| yield_to(field, owner, now));
-    yields.fold(Standing::Adopt, Standing::and)
 }
 
 fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
@@ -109,7 +111,9 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
     }
     match owner.changed_at.and_then(|at| at.checked_add(YIELD).ok()) {
         Some(until) if now < until => Standing::Yield {
-            owner: format!("field manager {manager} (it changed {field} after us: yielding until {until})"),
+            owner: format!(
+                "field manager {manager} (it changed {field} after us: yielding until {until:.0})"
+            ),
         },
         Some(_) | None => Standing::Adopt,
     }

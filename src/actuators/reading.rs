@@ -8,6 +8,7 @@ use super::ActuateError;
 use super::api::{PATIENCE, ReadError};
 use super::owners::Standing;
 use super::progress::Progress;
+use super::scaled::Scaled;
 use crate::engine::observation::{Fence, Quality, TargetHold, TargetReading};
 use crate::policy::Replicas;
 
@@ -45,10 +46,10 @@ pub(super) fn hold(standing: &Standing, progress: Progress) -> Option<TargetHold
     }
 }
 
-/// Turns a look into a reading, and gives up on a look that takes too long. `what`: kind, namespace, name.
+/// Turns a look at `what` into a reading, and gives up on a look that takes too long.
 pub(super) async fn patiently(
     now: Timestamp,
-    what: (&str, &str, &str),
+    what: Scaled<'_>,
     look: impl Future<Output = Result<TargetReading, ReadError>>,
 ) -> TargetReading {
     match tokio::time::timeout(PATIENCE, look).await {
@@ -58,7 +59,7 @@ pub(super) async fn patiently(
     }
 }
 
-fn failed(now: Timestamp, (kind, namespace, name): (&str, &str, &str), error: &ReadError) -> TargetReading {
+fn failed(now: Timestamp, what: Scaled<'_>, error: &ReadError) -> TargetReading {
     // That there is no such object was read all right: the hold says so.
     let (quality, hold) = match error {
         ReadError::NotFound => (Quality::Ok, Some(TargetHold::NotFound)),
@@ -67,7 +68,7 @@ fn failed(now: Timestamp, (kind, namespace, name): (&str, &str, &str), error: &R
     };
     TargetReading {
         quality,
-        problem: Some(format!("{kind} {namespace}/{name}: {error}")),
+        problem: Some(format!("{what}: {error}")),
         ..reading(now, Parts { hold, ..Parts::default() }, Progress::default())
     }
 }

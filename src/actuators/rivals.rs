@@ -7,33 +7,13 @@ use kube::{Api, Client, Error, ResourceExt as _};
 use serde_json::Value;
 
 use super::api::{ReadError, words};
+use super::scaled::Scaled;
 
 /// KEDA's API group.
 pub(super) const KEDA: &str = "keda.sh";
 
 /// KEDA's label on what it creates.
-const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
-
-/// An object, as autoscalers name it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scaled<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) api_version: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) name: &'a str,
-}
-
-impl Scaled<'_> {
-    /// Versions do not matter: `apps/v1` and `apps/v2` would be the same object.
-    fn is(&self, api_version: Option<&str>, kind: &str, name: &str) -> bool {
-        let group_fits = api_version.is_none_or(|version| group(version) == group(self.api_version));
-        group_fits && kind == self.kind && name == self.name
-    }
-}
-
-fn group(api_version: &str) -> &str {
-    api_version.split_once('/').map_or("", |(group, _)| group)
-}
+pub(super) const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
 
 /// The resource of KEDA's ScaledObjects.
 pub(super) fn scaled_objects() -> ApiResource {
@@ -80,8 +60,13 @@ async fn scaled_object_of(client: &Client, scaled: Scaled<'_>) -> Result<Option<
 /// What a ScaledObject scales, with KEDA's defaults: API version, kind and name.
 pub(super) fn target_of(scaled_object: &DynamicObject) -> Option<(&str, &str, &str)> {
     let target = scaled_object.data.pointer("/spec/scaleTargetRef")?;
-    let part = |name| target.get(name).and_then(Value::as_str);
-    Some((part("apiVersion").unwrap_or("apps/v1"), part("kind").unwrap_or("Deployment"), part("name")?))
+    let (api_version, kind) = (part(target, "apiVersion"), part(target, "kind"));
+    Some((api_version.unwrap_or("apps/v1"), kind.unwrap_or("Deployment"), part(target, "name")?))
+}
+
+/// A text in an object.
+pub(super) fn part<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Value::as_str)
 }
 
 /// Answered from the API server's memory: no load on etcd.
