@@ -3,6 +3,7 @@
 pub mod explain;
 mod output;
 pub mod recommend;
+pub mod replay;
 pub mod run;
 mod setup;
 
@@ -30,6 +31,7 @@ enum Command {
     Recommend(recommend::Args),
     /// Say why a workload has the size it has, and what would change it
     Explain(explain::Args),
+    Replay(replay::Args),
 }
 
 /// Parses the arguments, runs the command, and turns what went wrong into one message.
@@ -50,6 +52,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args, level),
         Command::Recommend(args) => quietly(level).and_then(|()| recommend::run(args)),
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
+        Command::Replay(args) => replay::run(args),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What we say about it: every turn of every workload.
 
 pub mod board;
+mod error;
+pub mod journal;
 pub mod memory_store;
 pub mod metrics;
 mod recorder;
@@ -8,6 +10,7 @@ pub mod report;
 #[cfg(test)]
 pub(crate) mod samples;
 
+pub use error::RecordError;
 pub use recorder::Recorder;
 
 use jiff::Timestamp;

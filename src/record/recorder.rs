@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::board::{Board, ConnectionStatus, PolicyReport};
+use super::journal::Journal;
 use super::metrics::Metrics;
 use super::{Outcome, Turn};
 use crate::engine::Reason;
@@ -17,6 +19,7 @@ use crate::policy::WorkloadId;
 pub struct Recorder {
     board: Board,
     metrics: Metrics,
+    journal: Option<Journal>,
     said: Mutex<BTreeMap<WorkloadId, Said>>,
 }
 
@@ -30,7 +33,13 @@ struct Said {
 impl Recorder {
     /// A recorder with board and metrics only.
     pub fn new(board: Board, metrics: Metrics) -> Self {
-        Self { board, metrics, said: Mutex::default() }
+        Self { board, metrics, journal: None, said: Mutex::default() }
+    }
+
+    /// Writes every turn down, too.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<Journal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// Records one turn. A workload whose policy is gone is not brought back.
@@ -41,6 +50,9 @@ impl Recorder {
         let turn = Arc::new(turn.clone());
         self.log(&turn);
         self.metrics.record(&turn);
+        if let Some(journal) = &self.journal {
+            journal.record(Arc::clone(&turn));
+        }
         self.board.record(turn);
     }
 
@@ -60,8 +72,19 @@ impl Recorder {
         self.board.set_connections(connections);
     }
 
+    /// Takes no more, and waits until what was taken is written or `patience` is over. Blocks: the last
+    /// act of a daemon, on a thread that may.
+    pub fn close(&self, patience: Duration) {
+        if self.journal.as_ref().is_some_and(|journal| !journal.close(patience)) {
+            warn!("the journal's last lines could not be written in time");
+        }
+    }
+
     fn forget(&self, id: &WorkloadId) {
         self.metrics.forget(id);
+        if let Some(journal) = &self.journal {
+            journal.forget(id);
+        }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 

@@ -48,12 +48,8 @@ fn families(text: &str) -> BTreeMap<String, Shape> {
         } else if !line.starts_with('#') {
             let (series, _) = line.rsplit_once(' ').unwrap();
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-            let family = families
-                .iter_mut()
-                .filter(|(family, _)| name.starts_with(family.as_str()))
-                .max_by_key(|(family, _)| family.len())
-                .unwrap_or_else(|| panic!("no family for {line}"))
-                .1;
+            let candidates = families.iter_mut().filter(|(family, _)| name.starts_with(family.as_str()));
+            let family = candidates.max_by_key(|(family, _)| family.len()).expect(line).1;
             family.samples += 1;
             for label in labels.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('=')) {
                 family.labels.insert(label.0.to_owned());
@@ -74,25 +70,15 @@ fn suffix(kind: &str) -> &'static str {
 #[test]
 fn the_documentation_lists_exactly_the_families_there_are() {
     let families = families(&busy().text().unwrap());
-    let expected: String = families
-        .iter()
-        .map(|(name, shape)| {
-            let labels: Vec<_> = shape
-                .labels
-                .iter()
-                .filter(|label| *label != "le")
-                .map(|label| format!("`{label}`"))
-                .collect();
-            format!("| `{name}` | {} | {} | {} |\n", shape.kind, labels.join(", "), shape.help)
-        })
-        .collect();
+    let row = |(name, shape): (&String, &Shape)| {
+        let labels = shape.labels.iter().filter(|label| *label != "le").map(|label| format!("`{label}`"));
+        let labels: Vec<_> = labels.collect();
+        format!("| `{name}` | {} | {} | {} |", shape.kind, labels.join(", "), shape.help)
+    };
+    let expected: Vec<_> = families.iter().map(row).collect();
     let documentation = include_str!("../../docs/metrics.md");
-    let rows: String = documentation
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert!(rows == expected, "docs/metrics.md should hold this table:\n{expected}");
+    let rows: Vec<_> = documentation.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows == expected, "docs/metrics.md should hold this table:\n{}", expected.join("\n"));
     for (name, shape) in &families {
         assert!(shape.samples > 0, "{name} has no sample to take its labels from");
     }
