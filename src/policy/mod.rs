@@ -3,10 +3,8 @@
 //! A [`document`] is what people write; [`Policy`] and [`settings::Settings`] are what is left once it
 //! has been checked. Nothing in this room reads files, the network or the clock.
 
-pub mod admit;
 pub mod behavior;
 pub mod document;
-pub mod read;
 pub mod rules;
 pub mod settings;
 pub mod source;
