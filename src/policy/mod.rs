@@ -4,11 +4,19 @@
 //! has been checked. Nothing in this room reads files, the network or the clock.
 
 pub mod behavior;
+mod check;
 pub mod document;
+mod hints;
+mod names;
+pub mod problem;
+pub mod read;
 pub mod rules;
+pub mod schema;
 pub mod settings;
+mod shape;
 pub mod source;
 pub mod target;
+mod tree;
 pub mod units;
 
 use std::fmt;
