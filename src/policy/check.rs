@@ -45,7 +45,7 @@ pub(crate) fn settings(settings: &Settings) -> Vec<Flaw> {
         [("interval", settings.interval), ("limits.sourceTimeout", settings.limits.source_timeout)]
     {
         if span < TimeSpan::from_secs(1) {
-            flaws.push(Flaw::new(path, format!("`{span}` is too short")).hint("at least 1s"));
+            flaws.push(Flaw::new(path, format!("`{span}` is too short")).expected("at least 1s"));
         }
     }
     for (name, cluster) in &settings.connections.kafka {
@@ -65,9 +65,13 @@ fn of_report(report: garde::Report) -> impl Iterator<Item = Flaw> {
     report.into_inner().into_iter().map(|(path, error)| {
         let path = path.to_string();
         let field = path.rsplit('.').next().unwrap_or_default();
-        let field = field.split('[').next().unwrap_or_default();
-        let message = format!("`{}` is {error}", super::tree::camel_case(field));
-        Flaw::new(path, message)
+        let field = super::tree::camel_case(field.split('[').next().unwrap_or_default());
+        match error.message().split_once("; expected ") {
+            Some((message, expected)) => {
+                Flaw::new(path, format!("`{field}` is {message}")).expected(expected)
+            }
+            None => Flaw::new(path, format!("`{field}` is {error}")),
+        }
     })
 }
 
@@ -80,29 +84,29 @@ fn namespace(stated: Option<String>, home: Option<&str>) -> Result<String, Flaw>
         }
         (Some(namespace), _) => Ok(namespace),
         (None, Some(home)) => Ok(home.to_owned()),
-        (None, None) => Err(Flaw::new("metadata", "`namespace` is missing in `metadata`")
+        (None, None) => Err(Flaw::new("metadata.namespace", "`namespace` is missing in `metadata`")
             .hint("state the target's namespace: only a policy in a ConfigMap may leave it out")),
     }
 }
 
 /// What is held, if the document says exactly one thing.
 fn objective(spec: &ObjectiveSpec) -> Result<Objective, Flaw> {
-    let flaw = |field: &str, message: &str| Err(Flaw::new(format!("spec.objective{field}"), message));
+    let flaw = |field: &str, message: &str| Flaw::new(format!("spec.objective{field}"), message);
     match (spec.max_lag, spec.catch_up, spec.lag_per_replica) {
-        (Some(_), _, Some(_)) => flaw(
-            ".lagPerReplica",
-            "`objective` states both `maxLag` and `lagPerReplica`: expected one of them",
-        ),
-        (None, Some(_), Some(_)) => {
-            flaw(".catchUp", "`catchUp` goes with `maxLag`, not with `lagPerReplica`")
+        (Some(_), _, Some(_)) => {
+            Err(flaw(".lagPerReplica", "`objective` states both `maxLag` and `lagPerReplica`")
+                .expected("one of them"))
         }
-        (None, _, None) => flaw(
-            "",
-            "`objective` states nothing to hold: expected `maxLag` (a duration) or `lagPerReplica` (records)",
-        ),
-        (Some(max_lag), _, None) if max_lag.0.is_zero() => flaw(".maxLag", "`maxLag` must be above 0s"),
+        (None, Some(_), Some(_)) => {
+            Err(flaw(".catchUp", "`catchUp` goes with `maxLag`, not with `lagPerReplica`"))
+        }
+        (None, _, None) => Err(flaw("", "`objective` states nothing to hold")
+            .expected("`maxLag` (a duration) or `lagPerReplica` (records)")),
+        (Some(max_lag), _, None) if max_lag.0.is_zero() => {
+            Err(flaw(".maxLag", "`maxLag` is no time at all").expected("a duration above 0s"))
+        }
         (Some(_), Some(catch_up), None) if catch_up.0.is_zero() => {
-            flaw(".catchUp", "`catchUp` must be above 0s")
+            Err(flaw(".catchUp", "`catchUp` is no time at all").expected("a duration above 0s"))
         }
         (Some(max_lag), catch_up, None) => {
             let catch_up = catch_up.unwrap_or(TimeSpan(max_lag.0.saturating_mul(5)));
@@ -147,7 +151,10 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
             SourceSpec::Prometheus(query) => wanted.contains(&query.means),
         })
     };
-    if matches!(objective, Some(Objective::LagPerReplica { .. })) && !gives(&[Meaning::Backlog]) {
+    if matches!(objective, Some(Objective::LagPerReplica { .. }))
+        && !spec.sources.is_empty()
+        && !gives(&[Meaning::Backlog])
+    {
         flaws.push(
             Flaw::new("spec.objective.lagPerReplica", "`lagPerReplica` counts records, and no source does")
                 .hint("add a `kafkaLag` source, or a `prometheus` one that means `backlog`"),

@@ -1,16 +1,21 @@
 //! What somebody may have meant by a name that is not one of ours.
 
-/// The nearest of some names, if it is near enough to be a slip.
+/// The nearest of some names, if it is near enough to be a slip, or the only one that holds the word.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(word);
-    let room = (wanted.chars().count() / 3).max(1);
-    names
-        .into_iter()
+    let length = wanted.chars().count();
+    let room = (length / 3).max(1);
+    let names: Vec<&str> = names.into_iter().collect();
+    let slip = names
+        .iter()
+        .copied()
         .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
         .filter(|(distance, name)| *distance <= room && *distance < name.chars().count())
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+        .map(|(_, name)| name);
+    let mut holders = names.into_iter().filter(|name| length >= 4 && plain(name).contains(&wanted));
+    slip.or_else(|| holders.next().filter(|_| holders.next().is_none()))
 }
 
 /// ``did you mean `NAME`?``
@@ -28,10 +33,16 @@ pub(crate) fn one_of(names: &[&str]) -> String {
     }
 }
 
-/// The cure for a field that other autoscalers have under this name, and we under another.
-pub(crate) fn familiar(field: &str) -> Option<&'static str> {
-    FAMILIAR.iter().find(|(name, _)| *name == field).map(|(_, cure)| *cure)
+/// The cure for a field of a policy that other autoscalers have under this name, or in this place, and
+/// we elsewhere.
+pub(crate) fn familiar(holder: &str, field: &str) -> Option<&'static str> {
+    // In the settings, the connections' own fields are right or merely misspelt.
+    let in_policy = POLICY_MAPPINGS.contains(&holder);
+    FAMILIAR.iter().find(|(name, _)| in_policy && *name == field).map(|(_, cure)| *cure)
 }
+
+const POLICY_MAPPINGS: &[&str] =
+    &["spec", "metadata", "target", "sources", "kafkaLag", "objective", "fallback", "scaleTargetRef"];
 
 /// Names of KEDA and HPA, and where their meaning lives here.
 const FAMILIAR: &[(&str, &str)] = &[
@@ -57,6 +68,7 @@ const FAMILIAR: &[(&str, &str)] = &[
     ("ensureEvenDistributionOfPartitions", "write `spec.partitions: evenDistribution`"),
     ("failureThreshold", "here it is a time: `spec.fallback.afterSeconds`"),
     ("scaleTargetRef", "it goes under `target`: `target: {scaleTargetRef: {kind: Deployment, name: ...}}`"),
+    ("namespace", "the target is in the policy's own namespace, `metadata.namespace`"),
     ("dryRun", "write `mode: Recommend`"),
     ("suspend", "write `paused: true`"),
 ];
@@ -72,6 +84,8 @@ mod tests {
         assert_eq!(nearest("max_replicas", names), Some("maxReplicas"));
         assert_eq!(nearest("MODE", names), Some("mode"));
         assert_eq!(nearest("dome", names), None);
+        assert_eq!(nearest("rate", ["arrivalRate", "backlog"]), Some("arrivalRate"));
+        assert_eq!(nearest("repl", names), None, "two hold it");
         assert_eq!(nearest("x", names), None);
         assert_eq!(nearest("", names), None);
     }

@@ -1,8 +1,10 @@
 //! What Kubernetes and Kafka allow as a name, as garde rules.
 
-const LABEL: &str = "not a DNS label: expected a-z, 0-9 and - inside, at most 63 characters";
-const SUBDOMAIN: &str = "not a DNS name: expected a-z, 0-9, - and . inside, at most 253 characters";
-const TOPIC: &str = "not a topic's name: expected A-Z, a-z, 0-9, ., _ and -, at most 249 characters";
+// Each message is split at its `; expected ` for the reader.
+const LABEL: &str = "not a DNS label; expected at most 63 of a-z, 0-9 and, inside, -";
+const SUBDOMAIN: &str = "not a DNS name; expected at most 253 of a-z, 0-9 and, inside, - and .";
+const TOPIC: &str = "not a topic's name; expected at most 249 of A-Z, a-z, 0-9, ., _ and -";
+const ADDRESS: &str = "not an address; expected http://HOST[:PORT] or https://HOST[:PORT]";
 
 /// A namespace (RFC 1123 label).
 pub(crate) fn label(name: &str, (): &()) -> garde::Result {
@@ -16,7 +18,7 @@ pub(crate) fn subdomain(name: &str, (): &()) -> garde::Result {
 
 /// A namespace, or `*` for all of them.
 pub(crate) fn label_or_any(name: &str, (): &()) -> garde::Result {
-    must(name == "*" || is_label(name), "neither a namespace nor `*`")
+    must(name == "*" || is_label(name), "not a namespace; expected a DNS label, or `*` for all")
 }
 
 /// A Kafka topic.
@@ -31,17 +33,18 @@ pub(crate) fn host_and_port(server: &str, (): &()) -> garde::Result {
         let (host, port): (&str, Result<u16, _>) = (host, port.parse());
         !host.is_empty() && !host.contains(['/', '@', ',', ' ']) && port.is_ok_and(|port| port > 0)
     });
-    must(legal, "not HOST:PORT, such as kafka-0.kafka:9092")
+    must(legal, "not a server; expected HOST:PORT, such as kafka-0.kafka:9092")
 }
 
 /// An HTTP server without credentials.
 pub(crate) fn http_address(url: &str, (): &()) -> garde::Result {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
-        None | Some("") => Err(garde::Error::new("not http://HOST[:PORT] or https://HOST[:PORT]")),
-        Some(authority) => {
-            must(!authority.contains('@'), "an address with credentials: these go into bearerTokenFile")
-        }
+        None | Some("") => Err(garde::Error::new(ADDRESS)),
+        Some(authority) => must(
+            !authority.contains('@'),
+            "an address with credentials; expected a token in `bearerTokenFile`",
+        ),
     }
 }
 

@@ -129,12 +129,18 @@ impl Fault {
 pub(crate) struct Flaw {
     pub(crate) path: String,
     pub(crate) message: String,
+    pub(crate) expected: Option<String>,
     pub(crate) hint: Option<String>,
 }
 
 impl Flaw {
     pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into(), hint: None }
+        Self { path: path.into(), message: message.into(), expected: None, hint: None }
+    }
+
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
 
 use super::document::PolicyDocument;
+use super::form::{self, Form};
+use super::hints::{nearest, one_of};
 use super::problem::{Fault, Flaw, Problem};
 use super::settings::Settings;
 use super::tree::{Excerpt, Node};
 use super::units::TimeSpan;
-use super::{Policy, WorkloadId, check, schema, shape};
+use super::{Policy, WorkloadId, check, shape};
+
+const SETTINGS: &str = "Settings";
+const POLICY: &str = "ScalingPolicy";
 
 /// What became of one policy document.
 #[derive(Debug, Clone)]
@@ -81,14 +85,14 @@ impl Document {
         Self { root: excerpt.parse(), excerpt }
     }
 
-    /// What the document says it is.
-    pub fn kind(&self) -> Option<&str> {
-        self.root.as_ref().ok()?.text(&["kind"])
+    /// Whether the document says that it is settings.
+    pub fn is_settings(&self) -> bool {
+        self.root.as_ref().is_ok_and(|root| root.text(&["kind"]) == Some(SETTINGS))
     }
 
     /// The settings, or all that is wrong with them.
     pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
-        self.understand(schema::settings(), |settings: Settings| match check::settings(&settings) {
+        self.understand(&form::SETTINGS, |settings: Settings| match check::settings(&settings) {
             flaws if flaws.is_empty() => Ok(settings),
             flaws => Err(flaws),
         })
@@ -97,7 +101,7 @@ impl Document {
     /// The policy, or all that is wrong with it.
     pub fn into_policy(self, home: Option<&str>, interval: TimeSpan) -> Parsed {
         let result = self
-            .understand(schema::policy(), |document: PolicyDocument| check::policy(document, home, interval));
+            .understand(&form::POLICY, |document: PolicyDocument| check::policy(document, home, interval));
         Parsed { id: self.id(home), line: self.excerpt.line, result, document: Arc::new(self) }
     }
 
@@ -112,23 +116,30 @@ impl Document {
     /// faults of meaning come to light in the same go.
     fn understand<T: DeserializeOwned, U>(
         &self,
-        schema: &Json,
+        form: &Form,
         check: impl FnOnce(T) -> Result<U, Vec<Flaw>>,
     ) -> Result<U, Vec<Problem>> {
-        let mut mended = self.root.clone().map_err(|problem| vec![problem])?;
-        let mut faults = shape::check(schema, &mut mended);
+        let written = self.root.as_ref().map_err(|problem| vec![problem.clone()])?;
+        if let Some(stranger) = stranger(written) {
+            return Err(vec![self.excerpt.problem(&stranger)]);
+        }
+        let mut mended = written.clone();
+        let mut faults = shape::check(form, &mut mended);
         match serde_json::from_value::<T>(mended.to_json()).map(check) {
             Ok(Ok(value)) if faults.is_empty() => return Ok(value),
-            Ok(Ok(_)) => {}
             Ok(Err(flaws)) => {
-                for fault in flaws.iter().map(|flaw| fault_at(&mended, flaw)) {
-                    if !faults.iter().any(|known| known.mark == fault.mark) {
-                        faults.push(fault);
-                    }
-                }
+                // What only follows from a fault of the shape is not worth a second message.
+                let follows = |flaw: &&Flaw| {
+                    let mark = mended.locate(&flaw.path).1;
+                    let nodes = [written, &mended].map(|root| root.locate(&flaw.path).0);
+                    let within = |fault: &Fault| nodes.iter().flatten().any(|node| node.holds(fault.mark));
+                    faults.iter().any(|fault| fault.mark == mark || within(fault))
+                };
+                let own: Vec<&Flaw> = flaws.iter().filter(|flaw| !follows(flaw)).collect();
+                faults.extend(own.into_iter().map(|flaw| fault_at(&mended, flaw)));
             }
             Err(error) if faults.is_empty() => faults.push(Fault::new(mended.mark, error.to_string())),
-            Err(_) => {}
+            Ok(Ok(_)) | Err(_) => {}
         }
         faults.sort_by_key(|fault| fault.mark);
         Err(faults.iter().map(|fault| self.excerpt.problem(fault)).collect())
@@ -147,5 +158,21 @@ impl Document {
 }
 
 fn fault_at(root: &Node, flaw: &Flaw) -> Fault {
-    Fault::new(root.locate(&flaw.path), flaw.message.clone()).hint(flaw.hint.clone())
+    let Flaw { path, message, expected, hint } = flaw.clone();
+    Fault { mark: root.locate(&path).1, message, expected, hint }
+}
+
+/// A document of somebody else's kind gets one answer, not one for each of its fields.
+fn stranger(root: &Node) -> Option<Fault> {
+    let kind = root.text(&["kind"])?;
+    if nearest(kind, [SETTINGS, POLICY]).is_some() {
+        return None;
+    }
+    let fault = Fault::new(root.locate("kind").1, format!("a {kind} is not for Tidegate to read"));
+    let hint = match kind {
+        "ScaledObject" | "HorizontalPodAutoscaler" => "a policy may have it as its target",
+        "ConfigMap" => "check the documents that it holds, not their wrapping",
+        _ => "keep other manifests out of this place",
+    };
+    Some(fault.expected(one_of(&[SETTINGS, POLICY])).hint(Some(hint.to_owned())))
 }

@@ -57,7 +57,7 @@ impl Excerpt {
             let mark = error.location().map_or_else(Mark::start, mark);
             let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
             // Only the words: the rest is a place and a drawing, and ours are those of the whole file.
-            let message = message.lines().next().unwrap_or_default();
+            let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
             let words = message.split_once(": ").filter(|(place, _)| place.starts_with("line "));
             let message = words.map_or(message, |(_, words)| words);
             self.problem(&Fault::new(mark, format!("not valid YAML: {message}")))
@@ -132,33 +132,47 @@ impl Node {
         }
     }
 
-    /// The place of a dotted path such as `spec.sources[0].kafkaLag.cluster`, or of its deepest part
-    /// that exists: a scalar's own place, and the key's where the value is a mapping or a list. Keys may
-    /// be spelled in snake case, as the checks of the Rust types name them.
-    pub(crate) fn locate(&self, path: &str) -> Mark {
+    /// What a dotted path such as `spec.sources[0].kafkaLag.cluster` leads to, and the place to point at:
+    /// a scalar's own, the key's where the value is a mapping or a list, and that of the path's deepest
+    /// part that exists where there is nothing at its end. Keys may be spelled in snake case, as the checks
+    /// of the Rust types name them.
+    pub(crate) fn locate(&self, path: &str) -> (Option<&Self>, Mark) {
         let (mut node, mut place) = (self, Mark::start());
         for step in path.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
-            match &node.value {
+            let next = match &node.value {
                 Value::Map(entries) => {
                     let wanted = camel_case(step);
                     let found = entries.iter().find(|entry| entry.key == step || entry.key == wanted);
                     // An enum's content has index 0 in such a path, and its variant's name in the text.
-                    match found.or_else(|| entries.first().filter(|_| step == "0")) {
-                        Some(entry) => (node, place) = (&entry.node, entry.mark),
-                        None => return place,
-                    }
+                    let entry = found.or_else(|| entries.first().filter(|_| step == "0"));
+                    entry.map(|entry| (&entry.node, entry.mark))
                 }
-                Value::List(items) => match step.parse().ok().and_then(|index: usize| items.get(index)) {
-                    Some(item) => (node, place) = (item, item.mark),
-                    None => return place,
-                },
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => return node.mark,
+                Value::List(items) => {
+                    let item = step.parse().ok().and_then(|index: usize| items.get(index));
+                    item.map(|item| (item, item.mark))
+                }
+                // As a single rule for an optional value names it.
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => Some((node, place)),
+            };
+            match next {
+                Some(next) => (node, place) = next,
+                None => return (None, place),
             }
         }
-        match node.value {
-            Value::Map(_) | Value::List(_) | Value::Null => place,
-            Value::Bool(_) | Value::Number(_) | Value::Text(_) => node.mark,
-        }
+        let whole = matches!(node.value, Value::Map(_) | Value::List(_) | Value::Null);
+        (Some(node), if whole { place } else { node.mark })
+    }
+
+    /// Whether a place is in this value.
+    pub(crate) fn holds(&self, mark: Mark) -> bool {
+        self.mark == mark
+            || match &self.value {
+                Value::Map(entries) => {
+                    entries.iter().any(|entry| entry.mark == mark || entry.node.holds(mark))
+                }
+                Value::List(items) => items.iter().any(|item| item.holds(mark)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => false,
+            }
     }
 
     /// Without the places.
