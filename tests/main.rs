@@ -2,5 +2,6 @@
 
 mod architecture;
 mod daemon;
+mod policy;
 mod record;
 mod web;

@@ -18,6 +18,7 @@ use crate::policy::Mode;
 use crate::policy::settings::Settings;
 use crate::record::Recorder;
 use crate::record::board::Board;
+use crate::record::journal::Journal;
 use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 use crate::web;
@@ -67,9 +68,10 @@ async fn serve(setup: Setup, settings: Settings, level: Level) -> anyhow::Result
         listen = %listener.local_addr().unwrap_or(address),
         "started"
     );
+    let journal = Journal::open(&settings.journal, metrics.journal.clone())?;
     let daemon = Daemon {
         store: MemoryStore::new(&equip.client, &settings.memory),
-        recorder: Arc::new(Recorder::new(board.clone(), metrics.clone())),
+        recorder: Arc::new(Recorder::new(board.clone(), metrics.clone()).with_journal(journal)),
         settings: Arc::new(settings),
         equip,
         board,

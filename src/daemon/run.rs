@@ -22,6 +22,8 @@ use crate::sources::Connections;
 /// How long turns under way may take once the daemon is asked to stop: with the last save and the
 /// last answers it is gone within ten seconds.
 const LAST_TURNS: Duration = Duration::from_secs(6);
+/// How long the journal may take to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How often the connections' health is put on the board.
 const HEALTH: Duration = Duration::from_secs(5);
 
@@ -54,6 +56,10 @@ impl Daemon {
             watch_health(&self.equip.connections, &self.recorder, &stop),
             self.lead(known_seen, &stop),
         );
+        let recorder = Arc::clone(&self.recorder);
+        if tokio::task::spawn_blocking(move || recorder.close(LAST_LINES)).await.is_err() {
+            tracing::error!("the journal was not closed by a bug in tidegate");
+        }
     }
 
     async fn lead(&self, known: watch::Receiver<Option<Known>>, stop: &CancellationToken) {

@@ -77,7 +77,7 @@ pub fn assemble(contents: &Contents, scopes: &Scopes, settings: &Settings, befor
         Some(format!("ConfigMaps with policies in {place}: {problem}"))
     });
     Known {
-        admission: admit(candidates, settings, before),
+        admission: admit(&candidates, settings, before),
         complete: contents.problems.is_empty() && scopes.values().all(|scope| scope.listed),
         problems: contents.problems.iter().cloned().chain(unreadable).collect(),
     }
@@ -91,7 +91,7 @@ fn from_files(contents: &Contents, settings: &Settings) -> Vec<Candidate> {
             Ok(text) => read_policies(&file, text, None, settings.interval),
             Err(problem) => vec![Parsed::unreadable(&file, problem)],
         };
-        let origin = Origin::File { path: path.clone() };
+        let origin = Origin::File { path: file.clone() };
         candidates.extend(parsed.into_iter().map(|parsed| Candidate { origin: origin.clone(), parsed }));
     }
     candidates
@@ -122,7 +122,7 @@ pub fn report(admission: &Admission, settings: &Settings) -> PolicyReport {
         origin: admitted.origin.to_string(),
         target: format!("{}/{}", admitted.policy.target.kind(), admitted.policy.target.name()),
         mode: admitted.policy.mode.min(settings.mode),
-        last_good: admitted.last_good,
+        last_good: admitted.stale,
     });
     let rejected = admission.rejections.iter().map(|rejection| RejectedPolicy {
         origin: rejection.origin.to_string(),

@@ -25,16 +25,10 @@ pub(super) fn log(before: &Known, after: &Known) {
 fn changes(before: &Known, after: &Known) -> Vec<Note> {
     let mut notes = policies(before, after);
     let (old, new) = (refusals(before), refusals(after));
-    notes.extend(
-        new.difference(&old)
-            .map(|(origin, problem)| Note::Warning(format!("policy refused, from {origin}:\n{problem}"))),
-    );
-    let still: BTreeSet<_> = new.iter().map(|(origin, _)| origin).collect();
-    let mended: BTreeSet<_> =
-        old.iter().map(|(origin, _)| origin).filter(|origin| !still.contains(origin)).collect();
-    notes.extend(
-        mended.into_iter().map(|origin| Note::Info(format!("{origin} has no refused policy any more"))),
-    );
+    let refused = new.difference(&old).map(|refusal| Note::Warning(format!("policy refused: {refusal}")));
+    notes.extend(refused);
+    let settled = old.difference(&new).map(|refusal| Note::Info(format!("no longer refused: {refusal}")));
+    notes.extend(settled);
     let unread = |known: &Known| known.problems.iter().cloned().collect::<BTreeSet<_>>();
     let (old, new) = (unread(before), unread(after));
     notes.extend(
@@ -65,11 +59,7 @@ fn policies(before: &Known, after: &Known) -> Vec<Note> {
     notes
 }
 
-/// The refused policies, by origin and all that is wrong with them.
-fn refusals(known: &Known) -> BTreeSet<(String, String)> {
-    let lines = known.admission.rejections.iter().map(|rejection| {
-        let problems: Vec<_> = rejection.problems.iter().map(ToString::to_string).collect();
-        (rejection.origin.to_string(), problems.join("\n"))
-    });
-    lines.collect()
+/// The refused policies with all that is wrong with each, in one line.
+fn refusals(known: &Known) -> BTreeSet<String> {
+    known.admission.rejections.iter().map(ToString::to_string).collect()
 }
