@@ -12,7 +12,7 @@ use tidegate::daemon::fleet::{Base, Equip};
 use tidegate::daemon::memories::Memories;
 use tidegate::engine::Change;
 use tidegate::engine::observation::{Fence, Quality, SourceReading, TargetReading};
-use tidegate::policy::document::PolicyDocument;
+use tidegate::policy::read::read_policies;
 use tidegate::policy::source::SourceSpec;
 use tidegate::policy::{Mode, Policy, Replicas, TimeSpan};
 use tidegate::record::Turn;
@@ -39,8 +39,8 @@ pub(super) fn policy(name: &str, over: &serde_json::Value) -> Policy {
     for (key, value) in over.as_object().unwrap() {
         document["spec"][key] = value.clone();
     }
-    let document: PolicyDocument = serde_json::from_value(document).unwrap();
-    document.into_policy(None, TimeSpan(INTERVAL))
+    let parsed = read_policies("policy.json", &document.to_string(), None, TimeSpan(INTERVAL));
+    parsed.into_iter().next().unwrap().result.unwrap()
 }
 
 /// How a workload's source and target behave, by the workload's name.
