@@ -3,7 +3,6 @@
 pub mod board;
 mod error;
 pub mod journal;
-pub mod memory_store;
 pub mod metrics;
 mod recorder;
 pub mod report;
