@@ -2,7 +2,9 @@
 
 pub mod board;
 mod error;
+pub mod events;
 pub mod journal;
+pub mod memory_store;
 pub mod metrics;
 mod recorder;
 pub mod report;

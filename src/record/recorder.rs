@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::board::{Board, ConnectionStatus, PolicyReport};
+use super::events::Events;
 use super::journal::Journal;
 use super::metrics::Metrics;
 use super::{Outcome, Turn};
@@ -20,6 +21,7 @@ pub struct Recorder {
     board: Board,
     metrics: Metrics,
     journal: Option<Journal>,
+    events: Option<Events>,
     said: Mutex<BTreeMap<WorkloadId, Said>>,
 }
 
@@ -33,13 +35,19 @@ struct Said {
 impl Recorder {
     /// A recorder with board and metrics only.
     pub fn new(board: Board, metrics: Metrics) -> Self {
-        Self { board, metrics, journal: None, said: Mutex::default() }
+        Self { board, metrics, journal: None, events: None, said: Mutex::default() }
     }
 
     /// Writes every turn down, too.
     #[must_use]
     pub fn with_journal(self, journal: Option<Journal>) -> Self {
         Self { journal, ..self }
+    }
+
+    /// Tells Kubernetes of every change, too.
+    #[must_use]
+    pub fn with_events(self, events: Option<Events>) -> Self {
+        Self { events, ..self }
     }
 
     /// Records one turn. A workload whose policy is gone is not brought back.
@@ -50,6 +58,9 @@ impl Recorder {
         let turn = Arc::new(turn.clone());
         self.log(&turn);
         self.metrics.record(&turn);
+        if let Some(events) = &self.events {
+            events.record(&turn);
+        }
         if let Some(journal) = &self.journal {
             journal.record(Arc::clone(&turn));
         }
@@ -84,6 +95,9 @@ impl Recorder {
         self.metrics.forget(id);
         if let Some(journal) = &self.journal {
             journal.forget(id);
+        }
+        if let Some(events) = &self.events {
+            events.forget(id);
         }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }

@@ -1,7 +1,13 @@
 //! What is said about turns.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is a failure")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, where a panic is a failure"
+)]
 
+mod events;
 mod journal;
+mod memory_store;
 mod metrics;
 
 use tidegate::record::Turn;
