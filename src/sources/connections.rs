@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Source;
 use super::kafka::Cluster;
+use super::prometheus::Server;
 use crate::policy::TimeSpan;
 use crate::policy::settings::Settings;
 use crate::policy::source::SourceSpec;
@@ -12,22 +13,26 @@ use crate::policy::source::SourceSpec;
 /// Every server that policies may name. Connects when a source first looks.
 pub struct Connections {
     kafka: BTreeMap<String, Arc<Cluster>>,
+    prometheus: BTreeMap<String, Arc<Server>>,
 }
 
 impl std::fmt::Debug for Connections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connections").field("kafka", &self.kafka.keys()).finish_non_exhaustive()
+        f.debug_struct("Connections")
+            .field("kafka", &self.kafka.keys())
+            .field("prometheus", &self.prometheus.keys())
+            .finish()
     }
 }
 
 impl Connections {
     /// Makes what the settings name. No server is asked anything yet.
     pub fn new(settings: &Settings) -> Result<Self, SourceError> {
-        let kafka = &settings.connections.kafka;
-        let cluster = |(name, connection): (&String, _)| {
-            (name.clone(), Cluster::new(name, connection, &settings.limits))
-        };
-        Ok(Self { kafka: kafka.iter().map(cluster).collect() })
+        let (names, limits) = (&settings.connections, &settings.limits);
+        let kafka = names.kafka.iter().map(|(name, to)| (name.clone(), Cluster::new(name, to, limits)));
+        let prometheus =
+            names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
+        Ok(Self { kafka: kafka.collect(), prometheus: prometheus.collect() })
     }
 
     /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
@@ -43,15 +48,17 @@ impl Connections {
                 Some(cluster) => Ok(cluster.source(lag, window, interval)),
                 None => Err(SourceError::Unknown { kind: "kafka", name: lag.cluster.clone() }),
             },
-            SourceSpec::Prometheus(query) => {
-                Err(SourceError::Unknown { kind: "prometheus", name: query.server.clone() })
-            }
+            SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
+                Some(server) => Ok(server.source(query, interval)),
+                None => Err(SourceError::Unknown { kind: "prometheus", name: query.server.clone() }),
+            },
         }
     }
 
     /// How every server is doing.
     pub fn status(&self) -> Vec<ConnectionStatus> {
-        self.kafka.values().map(|cluster| cluster.status()).collect()
+        let kafka = self.kafka.values().map(|cluster| cluster.status());
+        kafka.chain(self.prometheus.values().map(|server| server.status())).collect()
     }
 
     /// What the last sweep of every Kafka cluster cost.

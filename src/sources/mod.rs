@@ -3,6 +3,7 @@
 mod connections;
 mod kafka;
 mod meter;
+mod prometheus;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;

@@ -56,7 +56,7 @@ impl GroupReader {
         // A coordinator that has moved is found at once; one that is starting gets time until the next turn.
         let moved: BTreeSet<String> = answers
             .iter()
-            .filter(|(_, answer)| matches!(answer, Err(Trouble::Coordinator { error, .. }) if error == MOVED))
+            .filter(|(_, answer)| matches!(answer, Err(Trouble::Coordinator(MOVED))))
             .map(|(group, _)| group.clone())
             .collect();
         if !moved.is_empty() {
@@ -124,9 +124,7 @@ impl GroupReader {
                 }
                 for group in unknown {
                     if !self.coordinators.contains_key(group) && !failed.contains_key(group) {
-                        let error = "no coordinator was named".to_owned();
-                        let trouble = Trouble::Coordinator { group: group.clone(), error };
-                        failed.insert(group.clone(), Err(trouble));
+                        failed.insert(group.clone(), Err(Trouble::Coordinator("none was named")));
                     }
                 }
             }
@@ -322,11 +320,10 @@ const MOVED: &str = "it has moved";
 
 fn verdict(group: &str, error: i16) -> Trouble {
     let group = group.to_owned();
-    let coordinator = |error: &str| Trouble::Coordinator { group: group.clone(), error: error.to_owned() };
     match error {
-        code::NOT_COORDINATOR => coordinator(MOVED),
-        code::COORDINATOR_LOAD_IN_PROGRESS => coordinator("it is loading"),
-        code::COORDINATOR_NOT_AVAILABLE => coordinator("it is not available"),
+        code::NOT_COORDINATOR => Trouble::Coordinator(MOVED),
+        code::COORDINATOR_LOAD_IN_PROGRESS => Trouble::Coordinator("it is loading"),
+        code::COORDINATOR_NOT_AVAILABLE => Trouble::Coordinator("it is not available"),
         code::GROUP_AUTHORIZATION_FAILED => Trouble::GroupForbidden { group },
         other => {
             let name = kafka_protocol::ResponseError::try_from_code(other)

@@ -5,8 +5,6 @@
 
 mod access;
 mod groups;
-mod history;
-mod notes;
 mod offsets;
 mod reading;
 mod sasl;
@@ -31,7 +29,7 @@ use super::{ConnectionStatus, Source, SweepStats};
 use crate::engine::observation::{BacklogReading, Quality, SourceReading};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Limits};
-use crate::policy::source::KafkaLag;
+use crate::policy::source::{KafkaLag, SourceSpec};
 
 /// One Kafka cluster: who asks, what was seen last, and the sweep under way.
 pub(super) struct Cluster {
@@ -117,14 +115,9 @@ impl Cluster {
                 if let Some(snapshot) = fresh {
                     return Some(Arc::clone(snapshot));
                 }
-                match &board.running {
-                    Some(running) => running.clone(),
-                    None => {
-                        let sweeping = self.start(&mut board, now);
-                        board.running = Some(sweeping.clone());
-                        sweeping
-                    }
-                }
+                let sweeping = board.running.take().unwrap_or_else(|| self.start(&mut board, now));
+                board.running = Some(sweeping.clone());
+                sweeping
             };
             sweeping.await;
         }
@@ -149,7 +142,7 @@ impl Cluster {
                     board.snapshot = Some(Arc::new(snapshot));
                 }
                 Err(error) => {
-                    tracing::error!(cluster = cluster.name, %error, "a sweep ended before its time")
+                    tracing::error!(cluster = cluster.name, %error, "a sweep ended before its time");
                 }
             }
         });
@@ -187,18 +180,11 @@ impl Source for KafkaSource {
         async move {
             let Subscription { id, spec, window } = &*self.subscription;
             let max_age = TimeSpan(self.interval.0 / 2);
-            let mut reading = match self.cluster.snapshot(*id, now, max_age).await {
-                Some(snapshot) => self.read(&snapshot),
-                None => {
-                    let problem = format!("kafka {}: the sweep gave no answer", self.cluster.name);
-                    return super::missing(
-                        &crate::policy::source::SourceSpec::KafkaLag(spec.clone()),
-                        *window,
-                        now,
-                        &problem,
-                    );
-                }
+            let Some(snapshot) = self.cluster.snapshot(*id, now, max_age).await else {
+                let problem = format!("kafka {}: the sweep broke off", self.cluster.name);
+                return super::missing(&SourceSpec::KafkaLag(spec.clone()), *window, now, &problem);
             };
+            let mut reading = self.read(&snapshot);
             if now.duration_since(reading.sampled_at).unsigned_abs() > self.interval.0 * 2 {
                 reading.quality = reading.quality.max(Quality::Stale);
             }

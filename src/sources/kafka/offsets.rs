@@ -79,7 +79,7 @@ impl Handle {
         let metadata = self
             .consumer
             .fetch_metadata(None, PATIENCE)
-            .map_err(|error| self.explain("any broker", &error))?;
+            .map_err(|error| self.explain("the cluster", &error))?;
         let leaders = |topic: &rdkafka::metadata::MetadataTopic| {
             topic.partitions().iter().map(|partition| (partition.id(), partition.leader())).collect()
         };
@@ -171,7 +171,8 @@ impl Handle {
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::AllBrokersDown,
             ) => Trouble::Silent { address: whom.to_owned(), seconds: PATIENCE.as_secs() },
-            _ => Trouble::Other(format!("{whom}: {error}")),
+            Some(code) => Trouble::Other(format!("{whom} answers {code}: looking again at the next turn")),
+            None => Trouble::Other(format!("{whom}: {error}")),
         };
         said.clearer(heard)
     }

@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use super::wire::Wire;
 use crate::policy::settings::SaslMechanism;
 
-/// Kafka's UNSUPPORTED_SASL_MECHANISM.
+/// Kafka's error `UNSUPPORTED_SASL_MECHANISM`.
 const UNSUPPORTED_MECHANISM: i16 = 33;
 /// What RFC 7677 demands at least; Kafka's own default.
 const LEAST_ITERATIONS: u32 = 4096;

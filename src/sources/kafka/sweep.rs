@@ -85,7 +85,10 @@ impl Sweeper {
             // The group reader knows the cause at once, where librdkafka may only know that time passed.
             Err(trouble) => {
                 let also = snapshot.groups.values().find_map(|group| group.as_ref().err().cloned());
-                return Err(trouble.clearer(also));
+                return Err(match also {
+                    Some(also) => also.clearer(Some(trouble)),
+                    None => trouble,
+                });
             }
         };
         let wanted = snapshot.order.topics(&snapshot.groups);
@@ -239,7 +242,10 @@ async fn ask_leader(
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(call).await {
         Ok(value) => value,
-        // The call panicked, or the runtime ends: so does this task.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

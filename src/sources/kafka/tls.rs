@@ -45,11 +45,15 @@ pub(super) async fn handshake(
 ) -> Result<TlsStream<TcpStream>, Trouble> {
     let name =
         ServerName::try_from(host.to_owned()).map_err(|_| Trouble::Resolve { host: host.to_owned() })?;
-    connector.connect(name, socket).await.map_err(|error| match Trouble::io(address, &error) {
-        Trouble::Closed { address, .. } => {
-            Trouble::Closed { address, hint: " during the TLS handshake: is it a plain-text listener?" }
+    connector.connect(name, socket).await.map_err(|error| {
+        let trouble = Trouble::io(address, &error);
+        if let Trouble::Closed { address, .. } = trouble {
+            return Trouble::Closed {
+                address,
+                hint: " during the TLS handshake: is it a plain-text listener?",
+            };
         }
-        other => other,
+        trouble
     })
 }
 

@@ -29,10 +29,8 @@ pub(super) enum Trouble {
     TopicMissing { topic: String },
     #[error("no right to DESCRIBE group {group}: grant Describe on it (kafka-acls --operation Describe)")]
     GroupForbidden { group: String },
-    #[error(
-        "the coordinator of group {group} is moving or starting ({error}): looking again at the next turn"
-    )]
-    Coordinator { group: String, error: String },
+    #[error("the group coordinator is not ready ({0}): looking again at the next turn")]
+    Coordinator(&'static str),
     #[error("group {group} cannot be read: {error}")]
     Group { group: String, error: String },
     #[error("the brokers are too old: {api} is missing")]
@@ -55,7 +53,7 @@ impl Trouble {
             | Self::TopicForbidden { .. }
             | Self::TopicMissing { .. }
             | Self::GroupForbidden { .. }
-            | Self::Coordinator { .. }
+            | Self::Coordinator(_)
             | Self::Group { .. } => 1,
             Self::Silent { .. } | Self::Other(_) => 0,
         }
@@ -78,13 +76,15 @@ impl Trouble {
         if let Some(detail) = tls {
             return Self::Untrusted { address, detail: detail.to_string() };
         }
-        match error.kind() {
-            Kind::ConnectionRefused => Self::Refused { address },
-            Kind::TimedOut => Self::Silent { address, seconds: super::wire::PATIENCE.as_secs() },
-            Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted => {
-                Self::Closed { address, hint: "" }
-            }
-            _ => Self::Other(format!("{address}: {error}")),
+        let closed = [Kind::UnexpectedEof, Kind::ConnectionReset, Kind::BrokenPipe, Kind::ConnectionAborted];
+        if error.kind() == Kind::ConnectionRefused {
+            Self::Refused { address }
+        } else if error.kind() == Kind::TimedOut {
+            Self::Silent { address, seconds: super::wire::PATIENCE.as_secs() }
+        } else if closed.contains(&error.kind()) {
+            Self::Closed { address, hint: "" }
+        } else {
+            Self::Other(format!("{address}: {error}"))
         }
     }
 

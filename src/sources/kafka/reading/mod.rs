@@ -1,14 +1,21 @@
 //! From raw offsets to a backlog: pure. Every partition stands for itself, and unknown is never zero.
 
+mod history;
+mod markers;
+mod notes;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::history::Ends;
-use super::notes::{Note, Notes};
+use self::history::Ends;
+use self::markers::Tail;
+use self::notes::{Note, Notes};
 use crate::engine::observation::{BacklogReading, GroupState, PartitionReading, Quality};
 use crate::policy::TimeSpan;
-use crate::policy::source::{KafkaLag, OffsetResetPolicy};
+use crate::policy::source::{IsolationLevel, KafkaLag, OffsetResetPolicy};
 use crate::policy::units::records_between;
 
 /// What a group has committed for one partition.
@@ -60,7 +67,14 @@ pub(super) struct Look {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     before: Option<Look>,
-    ends: BTreeMap<(String, i32), Ends>,
+    partitions: BTreeMap<(String, i32), Trace>,
+}
+
+/// What is remembered of one partition beside its last offsets.
+#[derive(Debug, Default)]
+struct Trace {
+    ends: Ends,
+    tail: Option<Tail>,
 }
 
 /// An offset as brokers and librdkafka write it: below zero stands for "unknown".
@@ -73,15 +87,16 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
     let before = memory.before.take().filter(|before| before.at < look.at);
     let mut notes = Notes::default();
     let mut partitions = Vec::with_capacity(look.partitions.len());
-    let mut ends = std::mem::take(&mut memory.ends);
+    let mut traces = std::mem::take(&mut memory.partitions);
     for (key, raw) in &look.partitions {
-        let past = Past {
-            raw: before.as_ref().and_then(|before| before.partitions.get(key)),
-            ends: ends.remove(key).unwrap_or_default(),
+        let mut trace = traces.remove(key).unwrap_or_default();
+        let then = before.as_ref().and_then(|before| before.partitions.get(key));
+        trace.tail = match spec.isolation_level {
+            IsolationLevel::ReadCommitted => Tail::look(trace.tail, raw, look.group, window, look.at),
+            IsolationLevel::ReadUncommitted => None,
         };
-        let (reading, ends) = partition(spec, &look, (key, raw), past, &mut notes);
-        memory.ends.insert(key.clone(), ends);
-        partitions.push(reading);
+        partitions.push(partition(spec, look.at, (key, raw, then), &mut trace, &mut notes));
+        memory.partitions.insert(key.clone(), trace);
     }
     let over_seconds = before.map(|before| look.at.duration_since(before.at).as_secs_f64());
     let mut problems = look.problems.clone();
@@ -109,35 +124,29 @@ fn overall(partitions: &[PartitionReading], incomplete: bool) -> Quality {
     if worst == Quality::Ok && !incomplete { Quality::Ok } else { Quality::Partial }
 }
 
-struct Past<'a> {
-    raw: Option<&'a Raw>,
-    ends: Ends,
-}
-
 fn partition(
     spec: &KafkaLag,
-    look: &Look,
-    (key, raw): (&(String, i32), &Raw),
-    past: Past<'_>,
+    at: Timestamp,
+    (key, raw, then): (&(String, i32), &Raw, Option<&Raw>),
+    trace: &mut Trace,
     notes: &mut Notes,
-) -> (PartitionReading, Ends) {
-    let place = place(spec, raw);
+) -> PartitionReading {
+    let place = place(spec, raw, trace.tail);
     if let Some(note) = place.note {
         notes.add(note, key);
     }
-    let shrunk = matches!((past.raw.and_then(|raw| raw.end), raw.end), (Some(then), Some(now)) if now < then);
+    let shrunk = matches!((then.and_then(|then| then.end), raw.end), (Some(then), Some(now)) if now < then);
     if shrunk {
         notes.add(Note::EndWentBack, key);
     }
-    let mut ends = past.ends;
     if let Some(end) = raw.end {
-        ends.push(look.at, end);
+        trace.ends.push(at, end);
     }
     if let Some(next) = place.next {
-        ends.processed(next);
+        trace.ends.processed(next);
     }
-    let before = past.raw.filter(|_| !shrunk);
-    let reading = PartitionReading {
+    let comparable = then.filter(|_| !shrunk);
+    PartitionReading {
         topic: key.0.clone(),
         partition: key.1,
         start: raw.start,
@@ -150,20 +159,19 @@ fn partition(
         lag: place.lag,
         persistent: spec.exclude_persistent_lag
             && place.lag.is_some_and(|lag| lag > 0)
-            && matches!((raw.commit, past.raw), (Commit::At(_), Some(then)) if then.commit == raw.commit),
-        arrived: before.and_then(|then| Some(records_between(then.end?, raw.end?))),
-        consumed: before.and_then(|then| consumed(then, raw)),
+            && matches!((raw.commit, then), (Commit::At(_), Some(then)) if then.commit == raw.commit),
+        arrived: comparable.and_then(|then| Some(records_between(then.end?, raw.end?))),
+        consumed: comparable.and_then(|then| consumed(then, raw)),
         arrived_in_window: arrived_in_window(raw),
         overdue: overdue(raw, &place),
         age_seconds: match (place.lag, place.next) {
             (Some(0), _) => Some(0.0),
             (Some(_), Some(next)) if Some(next) == raw.end => Some(0.0),
-            (Some(_), Some(next)) => ends.age(next, look.at),
+            (Some(_), Some(next)) => trace.ends.age(next, at),
             _ => None,
         },
         quality: quality(raw, &place, shrunk),
-    };
-    (reading, ends)
+    }
 }
 
 /// Where the group stands in a partition.
@@ -174,7 +182,7 @@ struct Place {
     note: Option<Note>,
 }
 
-fn place(spec: &KafkaLag, raw: &Raw) -> Place {
+fn place(spec: &KafkaLag, raw: &Raw, tail: Option<Tail>) -> Place {
     let unknown = Place { next: None, lag: None, note: None };
     let Some(end) = raw.end else { return unknown };
     let start = raw.start.unwrap_or(0);
@@ -187,6 +195,9 @@ fn place(spec: &KafkaLag, raw: &Raw) -> Place {
         // The consumer cannot go on from there: it starts anew by its reset policy.
         Commit::At(committed) if committed > end => {
             Place { note: Some(Note::BeyondEnd), ..reset(spec, raw.start, end) }
+        }
+        Commit::At(_) if tail.is_some_and(|tail| tail.is_markers()) => {
+            Place { next: Some(end), lag: Some(0), note: None }
         }
         Commit::At(committed) => {
             let next = committed.max(start);
