@@ -98,3 +98,78 @@ fn named((index, metric): (usize, &Value)) -> Option<(usize, &'static str, &Valu
 fn metric_name(metric: &Value) -> Option<&str> {
     metric.pointer("/metric/name").and_then(Value::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn hpa(metrics: &Value) -> DynamicObject {
+        serde_json::from_value(json!({ "metadata": { "namespace": "shop" }, "spec": { "metrics": metrics } }))
+            .unwrap()
+    }
+
+    fn metrics() -> Value {
+        json!([
+            { "type": "Resource", "resource": { "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 80 } } },
+            { "type": "External", "external": {
+                "metric": { "name": "lag", "selector": { "matchLabels": { "topic": "orders" } } },
+                "target": { "type": "AverageValue", "averageValue": "240500m" },
+            } },
+            { "type": "Pods", "pods": { "metric": { "name": "rate" }, "target": { "type": "AverageValue", "averageValue": "1k" } } },
+            { "type": "Object", "object": {
+                "describedObject": { "kind": "Service", "name": "s" },
+                "metric": { "name": "queue" }, "target": { "type": "Value", "value": "5" },
+            } },
+        ])
+    }
+
+    #[rstest]
+    #[case("lag", 1, "external", 240.5)]
+    #[case("rate", 2, "pods", 1000.0)]
+    fn finds_a_metric_by_name(
+        #[case] name: &str,
+        #[case] index: usize,
+        #[case] source: &'static str,
+        #[case] value: f64,
+    ) {
+        assert_eq!(MetricTarget::find(&hpa(&metrics()), name), Ok(MetricTarget { index, source, value }));
+    }
+
+    #[rstest]
+    #[case("lagg", "no external, pods or object metric `lagg` (it has: lag, rate, queue)")]
+    #[case("cpu", "no external, pods or object metric `cpu` (it has: lag, rate, queue)")]
+    #[case("queue", "its metric `queue` has no averageValue, a target per replica")]
+    fn says_what_is_wrong_with_a_metric(#[case] name: &str, #[case] problem: &str) {
+        let error = MetricTarget::find(&hpa(&metrics()), name).unwrap_err();
+        assert_eq!(error, ReadError::Unfit(problem.to_owned()));
+    }
+
+    #[test]
+    fn two_metrics_of_one_name_are_not_guessed_between() {
+        let lag = metrics()[1].clone();
+        let error = MetricTarget::find(&hpa(&json!([lag, lag])), "lag").unwrap_err();
+        assert_eq!(error, ReadError::Unfit("more than one metric `lag`".to_owned()));
+    }
+
+    #[test]
+    fn setting_a_target_leaves_everything_else_as_it_was() {
+        let hpa = hpa(&metrics());
+        let mut expected = metrics();
+        expected[1]["external"]["target"]["averageValue"] = json!("300");
+        assert_eq!(MetricTarget::find(&hpa, "lag").unwrap().set(&hpa, "300"), expected);
+    }
+
+    #[rstest]
+    #[case::label(json!({ "labels": { "scaledobject.keda.sh/name": "orders" } }), Some("ScaledObject shop/orders (target the ScaledObject instead of its HPA)"))]
+    #[case::reference(json!({ "ownerReferences": [{ "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "orders", "uid": "u", "controller": true }] }), Some("ScaledObject shop/orders (target the ScaledObject instead of its HPA)"))]
+    #[case::another_controller(json!({ "ownerReferences": [{ "apiVersion": "spark.apache.org/v1", "kind": "SparkCluster", "name": "s", "uid": "u", "controller": true }] }), None)]
+    #[case::nobody(json!({}), None)]
+    fn knows_an_hpa_that_keda_made(#[case] mut metadata: Value, #[case] owner: Option<&str>) {
+        metadata["namespace"] = json!("shop");
+        let hpa: DynamicObject = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+        assert_eq!(belongs_to(&hpa).as_deref(), owner);
+    }
+}

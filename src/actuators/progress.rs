@@ -111,3 +111,66 @@ impl View<'_> {
 pub(super) fn number(data: &Value, pointer: &str) -> Option<Replicas> {
     u32::try_from(data.pointer(pointer)?.as_u64()?).ok().map(Replicas)
 }
+
+#[cfg(test)]
+mod tests {
+    //! Statuses as a kube-controller-manager 1.36 wrote them.
+
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(generation: i64, spec: &Value, status: &Value) -> DynamicObject {
+        serde_json::from_value(
+            json!({ "metadata": { "generation": generation }, "spec": spec, "status": status }),
+        )
+        .unwrap()
+    }
+
+    fn is(ready: u32, settled: bool, rolling_out: bool) -> Progress {
+        Progress { ready: Some(Replicas(ready)), settled, rolling_out }
+    }
+
+    #[rstest]
+    #[case::settled(1, json!({"replicas": 3}), json!({"availableReplicas": 3, "observedGeneration": 1, "readyReplicas": 3, "replicas": 3, "updatedReplicas": 3}), is(3, true, false))]
+    #[case::more_replicas_only(2, json!({"replicas": 4}), json!({"availableReplicas": 3, "observedGeneration": 2, "readyReplicas": 3, "replicas": 4, "updatedReplicas": 4, "unavailableReplicas": 1}), is(3, false, false))]
+    #[case::rollout(3, json!({"replicas": 4}), json!({"availableReplicas": 3, "observedGeneration": 3, "readyReplicas": 3, "replicas": 5, "updatedReplicas": 2, "conditions": [{"type": "Progressing", "reason": "ReplicaSetUpdated"}]}), is(3, false, true))]
+    #[case::rollout_not_seen_yet(4, json!({"replicas": 4}), json!({"availableReplicas": 4, "observedGeneration": 3, "readyReplicas": 4, "replicas": 4, "updatedReplicas": 4}), is(4, false, false))]
+    #[case::rollout_gave_up(6, json!({"replicas": 4}), json!({"availableReplicas": 3, "observedGeneration": 6, "readyReplicas": 3, "replicas": 5, "updatedReplicas": 2, "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]}), is(3, false, false))]
+    #[case::paused_half_way(4, json!({"replicas": 4, "paused": true}), json!({"availableReplicas": 4, "observedGeneration": 4, "readyReplicas": 4, "replicas": 4, "updatedReplicas": 2}), is(4, true, false))]
+    #[case::zero(2, json!({"replicas": 0}), json!({"observedGeneration": 2}), is(0, true, false))]
+    #[case::never_looked_at(1, json!({"replicas": 0}), json!({}), Progress::default())]
+    fn deployments(
+        #[case] generation: i64,
+        #[case] spec: Value,
+        #[case] status: Value,
+        #[case] expected: Progress,
+    ) {
+        assert_eq!(progress(&object(generation, &spec, &status), "Deployment", None, None), expected);
+    }
+
+    #[rstest]
+    #[case::settled(4, json!({"replicas": 2}), json!({"currentRevision": "a", "observedGeneration": 4, "readyReplicas": 2, "replicas": 2, "updateRevision": "a", "updatedReplicas": 2}), is(2, true, false))]
+    #[case::rollout(5, json!({"replicas": 2}), json!({"currentRevision": "a", "observedGeneration": 5, "readyReplicas": 1, "replicas": 2, "updateRevision": "b", "updatedReplicas": 1}), is(1, false, true))]
+    #[case::partitioned(6, json!({"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}}), json!({"currentRevision": "a", "observedGeneration": 6, "readyReplicas": 2, "replicas": 2, "updateRevision": "b", "updatedReplicas": 1}), is(2, true, false))]
+    #[case::on_delete(6, json!({"replicas": 2, "updateStrategy": {"type": "OnDelete"}}), json!({"currentRevision": "a", "observedGeneration": 6, "readyReplicas": 2, "replicas": 2, "updateRevision": "b"}), is(2, true, false))]
+    fn stateful_sets(
+        #[case] generation: i64,
+        #[case] spec: Value,
+        #[case] status: Value,
+        #[case] expected: Progress,
+    ) {
+        assert_eq!(progress(&object(generation, &spec, &status), "StatefulSet", None, None), expected);
+    }
+
+    #[rstest]
+    #[case::there(Some(2), json!({"readyReplicas": 2}), Progress { ready: Some(Replicas(2)), settled: true, rolling_out: false })]
+    #[case::on_its_way(Some(1), json!({}), Progress::default())]
+    #[case::unknown(None, json!({}), Progress::default())]
+    #[case::old_status(Some(2), json!({"observedGeneration": 6}), Progress::default())]
+    fn other_kinds(#[case] present: Option<u32>, #[case] status: Value, #[case] expected: Progress) {
+        let object = object(7, &json!({}), &status);
+        assert_eq!(progress(&object, "", Some(Replicas(2)), present.map(Replicas)), expected);
+    }
+}

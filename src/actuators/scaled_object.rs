@@ -29,3 +29,24 @@ fn paused(object: &DynamicObject) -> Option<String> {
         object.annotations().iter().find(|(name, value)| name.starts_with(PAUSED) && *value != "false")?;
     Some(format!("the annotation {}={} (remove it to go on)", by.0, by.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("autoscaling.keda.sh/paused", "true", true)]
+    #[case("autoscaling.keda.sh/paused", "false", false)]
+    #[case("autoscaling.keda.sh/paused-replicas", "0", true)]
+    #[case("autoscaling.keda.sh/paused-scale-in", "true", true)]
+    #[case("autoscaling.keda.sh/force-activation", "true", false)]
+    fn a_pause_is_respected(#[case] name: &str, #[case] value: &str, #[case] holds: bool) {
+        let object =
+            serde_json::from_value(json!({ "metadata": { "annotations": { (name): value } } })).unwrap();
+        let expected = holds.then(|| format!("the annotation {name}={value} (remove it to go on)"));
+        assert_eq!(paused(&object), expected);
+    }
+}

@@ -194,3 +194,6 @@ fn fields(entry: &ManagedFieldsEntry) -> Option<&Value> {
 fn has(fields: &Value, path: &[&str]) -> bool {
     path.iter().try_fold(fields, |here, name| here.get(format!("f:{name}"))).is_some()
 }
+
+#[cfg(test)]
+mod tests;
