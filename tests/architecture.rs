@@ -12,8 +12,8 @@ const RANKS: [(&str, u32); 9] = [
     ("record", 2),
     ("daemon", 3),
     ("simulate", 3),
-    ("cli", 4),
     ("web", 4),
+    ("cli", 5),
 ];
 
 /// What would make a decision depend on more than its arguments.

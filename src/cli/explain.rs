@@ -16,7 +16,6 @@ use crate::daemon::clock;
 use crate::daemon::look::Look;
 use crate::engine::decision::{Estimate, Step};
 use crate::policy::WorkloadId;
-use crate::record::memory_store::MemoryStore;
 use crate::record::report::WorkloadDetail;
 
 /// Arguments of `tidegate explain`.
@@ -122,7 +121,7 @@ async fn look(setup: &Setup, id: &WorkloadId, paths: &[PathBuf]) -> anyhow::Resu
         names.truncate(3);
         bail!("no policy {id}{}", suggestion(&names));
     };
-    let memories = setup::memories(&MemoryStore::new(&real.client, &settings.memory)).await;
+    let memories = setup::memories(&real, &settings).await;
     let patience = settings.limits.source_timeout.0;
     let mut look = Look::new([policy], &real, &memories, settings.mode, patience);
     let turns = with_patience(look.look(clock::now()), 1).await;

@@ -12,7 +12,6 @@ use super::setup::{self, Setup};
 use crate::daemon::clock;
 use crate::daemon::look::Look;
 use crate::daemon::reload::Known;
-use crate::record::memory_store::MemoryStore;
 use crate::record::report::WorkloadList;
 use crate::record::{Outcome, Turn};
 
@@ -53,7 +52,7 @@ async fn recommend(args: Args) -> anyhow::Result<ExitCode> {
     let real = args.setup.equip(&settings).await?;
     let known = setup::policies(&args.paths, &settings, &real).await?;
     let refused = complain(&known);
-    let memories = setup::memories(&MemoryStore::new(&real.client, &settings.memory)).await;
+    let memories = setup::memories(&real, &settings).await;
     let policies = known.admission.policies.iter().map(|admitted| &admitted.policy);
     let patience = settings.limits.source_timeout.0;
     let mut look = Look::new(policies, &real, &memories, settings.mode, patience);

@@ -18,8 +18,8 @@ use crate::policy::Mode;
 use crate::policy::settings::Settings;
 use crate::record::Recorder;
 use crate::record::board::Board;
+use crate::record::events::Events;
 use crate::record::journal::Journal;
-use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 use crate::web;
 
@@ -34,6 +34,9 @@ pub struct Args {
     /// Where to serve health, metrics and the API; overrides web.listen of the settings
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// The name that Kubernetes Events carry as their reporter: the Pod's
+    #[arg(long, env = "POD_NAME", value_name = "NAME", default_value = "tidegate")]
+    instance: String,
     /// Write nothing to any target, whatever the settings and the policies say
     #[arg(long)]
     recommend_only: bool,
@@ -48,11 +51,11 @@ pub fn run(args: Args, level: Option<&str>) -> anyhow::Result<ExitCode> {
     if args.recommend_only {
         settings.mode = Mode::Recommend;
     }
-    setup::block_on(serve(args.setup, settings, level))?;
+    setup::block_on(serve(args.setup, settings, level, args.instance))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(setup: Setup, settings: Settings, level: Level) -> anyhow::Result<()> {
+async fn serve(setup: Setup, settings: Settings, level: Level, instance: String) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let equip = setup.equip(&settings).await?;
     let address = settings.web.listen;
@@ -69,9 +72,12 @@ async fn serve(setup: Setup, settings: Settings, level: Level) -> anyhow::Result
         "started"
     );
     let journal = Journal::open(&settings.journal, metrics.journal.clone())?;
+    let events = Events::start(equip.client.clone(), &instance, metrics.events.clone());
+    let recorder =
+        Recorder::new(board.clone(), metrics.clone()).with_journal(journal).with_events(Some(events));
     let daemon = Daemon {
-        store: MemoryStore::new(&equip.client, &settings.memory),
-        recorder: Arc::new(Recorder::new(board.clone(), metrics.clone()).with_journal(journal)),
+        store: setup::store(&equip, &settings),
+        recorder: Arc::new(recorder),
         settings: Arc::new(settings),
         equip,
         board,

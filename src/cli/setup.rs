@@ -109,9 +109,15 @@ pub(super) fn must_exist(paths: &[PathBuf]) -> anyhow::Result<()> {
     }
 }
 
+/// Where the daemon's memory is.
+pub(super) fn store(real: &Real, settings: &Settings) -> MemoryStore {
+    let home = real.client.default_namespace().to_owned();
+    MemoryStore::new(real.client.clone(), &home, &settings.memory)
+}
+
 /// What a running daemon remembers, so that a look sees what it sees; nothing where that cannot be read.
-pub(super) async fn memories(store: &MemoryStore) -> BTreeMap<WorkloadId, Memory> {
-    match tokio::time::timeout(Duration::from_secs(5), store.load()).await {
+pub(super) async fn memories(real: &Real, settings: &Settings) -> BTreeMap<WorkloadId, Memory> {
+    match tokio::time::timeout(Duration::from_secs(5), store(real, settings).load()).await {
         Ok(Ok(memories)) => memories,
         Ok(Err(error)) => {
             tracing::info!("looking without the daemon's memory: {error}");

@@ -9,7 +9,8 @@ use super::memories::Memories;
 use super::reload::chain;
 use crate::engine::Memory;
 use crate::policy::{Mode, WorkloadId};
-use crate::record::memory_store::{MemoryError, MemoryStore};
+use crate::record::RecordError;
+use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 
 /// How often changed memory is written.
@@ -40,14 +41,18 @@ impl Keeper {
     pub(super) async fn load(&mut self, ceiling: Mode, stop: &CancellationToken) -> Option<Memories> {
         let mut pause = Duration::from_secs(1);
         loop {
-            match self.store.load().await {
+            let loaded = tokio::select! {
+                () = stop.cancelled() => return None,
+                loaded = self.store.load() => loaded,
+            };
+            match loaded {
                 Ok(stored) => {
                     self.say(None);
                     self.saved.clone_from(&stored);
                     return Some(Memories::new(stored));
                 }
-                Err(error) if ceiling == Mode::Recommend && error.forbidden() => {
-                    tracing::warn!("running without stored memory: {}", chain(&error));
+                Err(error) if ceiling == Mode::Recommend && forbidden(&error) => {
+                    tracing::warn!("running without memory between restarts: {}", chain(&error));
                     self.without = true;
                     return Some(Memories::default());
                 }
@@ -62,11 +67,16 @@ impl Keeper {
 
     /// Writes what changed, about once a minute until `stop`.
     pub(super) async fn keep(&mut self, memories: &Memories, stop: &CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PERIOD) => self.save(memories).await,
+        let save = async {
+            loop {
+                tokio::time::sleep(PERIOD).await;
+                self.save(memories).await;
             }
+        };
+        // A save that is cut short is made good by the last one.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = save => {}
         }
     }
 
@@ -82,7 +92,7 @@ impl Keeper {
         if self.without || now == self.saved {
             return;
         }
-        let result: Result<(), MemoryError> = self.store.save(&now).await;
+        let result = self.store.save(&now).await;
         self.metrics.memory_saved(result.is_ok());
         match result {
             Ok(()) => {
@@ -102,4 +112,9 @@ impl Keeper {
         }
         self.problem = problem;
     }
+}
+
+/// Whether RBAC keeps us from the store, which no waiting will cure.
+fn forbidden(error: &RecordError) -> bool {
+    matches!(error, RecordError::ReadMemory { source: kube::Error::Api(status), .. } if status.code == 403)
 }

@@ -47,27 +47,38 @@ pub struct Daemon {
 impl Daemon {
     /// Runs until `stop`, then lets the turns under way finish and saves what is remembered.
     pub async fn run(self, stop: CancellationToken) {
-        let (scopes, scopes_seen) = watch::channel(configmaps::scopes(&self.settings.watch_namespaces));
+        let Self { settings, equip, store, recorder, board, metrics } = self;
+        let (scopes, scopes_seen) = watch::channel(configmaps::scopes(&settings.watch_namespaces));
         let (known, known_seen) = watch::channel(None);
+        let keeper = Keeper::new(store, metrics);
+        let lead = Lead { settings: &settings, equip: &equip, recorder: &recorder, stop: &stop };
         // All of it in one task: whatever fails by a bug of ours ends the process, not only itself.
         tokio::join!(
-            configmaps::follow(self.equip.client.clone(), scopes, stop.clone()),
-            reload::keep(Arc::clone(&self.settings), scopes_seen, known, stop.clone()),
-            watch_health(&self.equip.connections, &self.recorder, &stop),
-            self.lead(known_seen, &stop),
+            configmaps::follow(equip.client.clone(), scopes, stop.clone()),
+            reload::keep(Arc::clone(&settings), scopes_seen, known, stop.clone()),
+            watch_health(&equip.connections, &recorder, &stop),
+            lead.lead(keeper, &board, known_seen),
         );
-        let recorder = Arc::clone(&self.recorder);
         if tokio::task::spawn_blocking(move || recorder.close(LAST_LINES)).await.is_err() {
-            tracing::error!("the journal was not closed by a bug in tidegate");
+            tracing::error!("the journal was not closed, by a bug in tidegate");
         }
     }
+}
 
-    async fn lead(&self, known: watch::Receiver<Option<Known>>, stop: &CancellationToken) {
-        let mut keeper = Keeper::new(self.store.clone(), self.metrics.clone());
-        let Some(memories) = keeper.load(self.settings.mode, stop).await else { return };
-        self.board.set_memory_loaded();
+/// What leads the fleet.
+struct Lead<'a> {
+    settings: &'a Settings,
+    equip: &'a Real,
+    recorder: &'a Arc<Recorder>,
+    stop: &'a CancellationToken,
+}
+
+impl Lead<'_> {
+    async fn lead(&self, mut keeper: Keeper, board: &Board, known: watch::Receiver<Option<Known>>) {
+        let Some(memories) = keeper.load(self.settings.mode, self.stop).await else { return };
+        board.set_memory_loaded();
         let mut fleet = Fleet::new(self.base(memories.clone()));
-        tokio::join!(self.follow(known, &mut fleet, stop), keeper.keep(&memories, stop));
+        tokio::join!(self.follow(known, &mut fleet), keeper.keep(&memories, self.stop));
         if !fleet.disband(LAST_TURNS).await {
             tracing::warn!("turns were still under way after {}s: left", LAST_TURNS.as_secs());
         }
@@ -75,27 +86,22 @@ impl Daemon {
     }
 
     /// Hands every change of the policies to the fleet.
-    async fn follow(
-        &self,
-        mut known: watch::Receiver<Option<Known>>,
-        fleet: &mut Fleet,
-        stop: &CancellationToken,
-    ) {
+    async fn follow(&self, mut known: watch::Receiver<Option<Known>>, fleet: &mut Fleet) {
         loop {
             if let Some(known) = known.borrow_and_update().clone() {
-                self.recorder.policies(reload::report(&known.admission, &self.settings));
+                self.recorder.policies(reload::report(&known.admission, self.settings));
                 fleet
                     .muster(known.admission.policies.iter().map(|admitted| &admitted.policy), known.complete);
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
                 Ok(()) = known.changed() => {}
             }
         }
     }
 
     fn base(&self, memories: Memories) -> Base {
-        let recorder = Arc::clone(&self.recorder);
+        let recorder = Arc::clone(self.recorder);
         Base {
             equip: Box::new(self.equip.clone()),
             record: Box::new(move |turn| recorder.record(turn)),

@@ -88,7 +88,7 @@ async fn nothing_is_known_before_every_namespace_was_asked() {
     assert!(desk.known.borrow().is_none());
     desk.maps(&[("team", &policy("invoices", "7"))]);
     let known = desk.next().await;
-    assert_eq!(in_force(&known), ["orders 5", "invoices 7"]);
+    assert_eq!(in_force(&known), ["invoices 7", "orders 5"]);
     assert!(known.complete);
 }
 
@@ -106,18 +106,18 @@ async fn an_unreachable_namespace_holds_nobody_up_and_is_named() {
 async fn edits_are_followed_and_a_bad_one_keeps_the_last_good_version() {
     let mut desk = Desk::open(&[("a.yaml", &policy("orders", "5"))]);
     desk.maps(&[("team", &policy("invoices", "7"))]);
-    assert_eq!(in_force(&desk.next().await), ["orders 5", "invoices 7"]);
+    assert_eq!(in_force(&desk.next().await), ["invoices 7", "orders 5"]);
 
     fs::write(desk.file("a.yaml"), policy("orders", "6")).unwrap();
-    assert_eq!(in_force(&desk.next().await), ["orders 6", "invoices 7"]);
+    assert_eq!(in_force(&desk.next().await), ["invoices 7", "orders 6"]);
 
     fs::write(desk.file("a.yaml"), policy("orders", "many")).unwrap();
     let known = desk.next().await;
-    assert_eq!(in_force(&known), ["orders 6*", "invoices 7"]);
+    assert_eq!(in_force(&known), ["invoices 7", "orders 6*"]);
     assert_eq!(known.admission.rejections.len(), 1);
 
     desk.maps(&[("team", &policy("invoices", "8"))]);
-    assert_eq!(in_force(&desk.next().await), ["orders 6*", "invoices 8"], "the others go on");
+    assert_eq!(in_force(&desk.next().await), ["invoices 8", "orders 6*"], "the others go on");
 
     fs::remove_file(desk.file("a.yaml")).unwrap();
     let known = desk.next().await;
