@@ -1,1 +1,3 @@
-//! t
+//! Behaviour that needs no server, in one binary.
+
+mod engine;
