@@ -16,6 +16,7 @@ use kube::{Api, Client};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::{info, warn};
 
+use super::error::in_words;
 use super::metrics::SinkCounters;
 use super::{Outcome, Turn};
 use crate::engine::Reason;
@@ -200,7 +201,7 @@ async fn create(client: &Client, event: &Event) -> Result<(), String> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     match tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), event)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(in_words(&error)),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }
 }
