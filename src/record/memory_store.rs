@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::RecordError;
-use super::error::in_words;
 use crate::engine::Memory;
 use crate::policy::WorkloadId;
 use crate::policy::settings;
@@ -139,10 +138,7 @@ impl MemoryStore {
             }
             other => other,
         };
-        let written = written.map_err(|error| RecordError::WriteMemory {
-            name: self.name_of(shard),
-            problem: in_words(&error),
-        })?;
+        let written = written.map_err(|error| RecordError::write_memory(self.name_of(shard), &error))?;
         self.known.insert(shard, Shard { metadata: Some(bare(written.metadata)), data });
         Ok(())
     }
@@ -174,7 +170,7 @@ impl MemoryStore {
     async fn read(&self, shard: u32) -> Result<Shard, RecordError> {
         let name = self.name_of(shard);
         let found = self.api.get_opt(&name).await;
-        let found = found.map_err(|error| RecordError::ReadMemory { name, problem: in_words(&error) })?;
+        let found = found.map_err(|error| RecordError::read_memory(name, &error))?;
         Ok(found.map_or_else(Shard::default, |map| Shard {
             metadata: Some(bare(map.metadata)),
             data: map.data.unwrap_or_default(),

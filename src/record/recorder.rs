@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::board::{Board, ConnectionStatus, PolicyReport};
@@ -74,6 +75,13 @@ impl Recorder {
         self.board.set_policies(Arc::new(report));
         for gone in before.accepted.iter().filter(|policy| !self.board.knows(&policy.id)) {
             self.forget(&gone.id);
+        }
+    }
+
+    /// Tells Kubernetes of the policies that are refused now and were not before.
+    pub fn refusals(&self, now: Timestamp) {
+        if let Some(events) = &self.events {
+            events.refused(&self.board.policies().rejected, now);
         }
     }
 
@@ -148,7 +156,6 @@ impl Outcome {
 mod tests {
     use std::io::{self, Write};
 
-    use jiff::Timestamp;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;

@@ -3,19 +3,20 @@
 //! Events are created here and not through kube's `Recorder`: that one folds events which differ only in
 //! their note into a series with the first note, so `4 to 6` would hide the `6 to 9` that follows.
 
-use std::collections::BTreeMap;
+mod object;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::{info, warn};
 
+use super::board::RejectedPolicy;
 use super::error::in_words;
 use super::metrics::SinkCounters;
 use super::{Outcome, Turn};
@@ -28,10 +29,6 @@ const QUEUE: usize = 256;
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The API's limit on a note, in bytes.
-const NOTE: usize = 1024;
-/// Bytes of the target's name within an event's name, which is limited to 253.
-const NAME: usize = 200;
 
 /// A queue to the task that creates events. Nothing here waits for the API server.
 #[derive(Debug)]
@@ -40,6 +37,7 @@ pub struct Events {
     counters: SinkCounters,
     instance: String,
     told: Mutex<BTreeMap<WorkloadId, Told>>,
+    refused: Mutex<BTreeSet<RejectedPolicy>>,
 }
 
 type Words = (&'static str, Reason);
@@ -55,7 +53,13 @@ impl Events {
     pub fn start(client: Client, instance: &str, counters: SinkCounters) -> Self {
         let (queue, events) = channel(QUEUE);
         tokio::spawn(create_all(client, events, counters.clone()));
-        Self { queue, counters, instance: instance.to_owned(), told: Mutex::default() }
+        Self {
+            queue,
+            counters,
+            instance: instance.to_owned(),
+            told: Mutex::default(),
+            refused: Mutex::default(),
+        }
     }
 
     /// Takes the turn's event, if it is worth one.
@@ -64,7 +68,24 @@ impl Events {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             told.entry(turn.workload.clone()).or_default().is_news(turn)
         };
-        if worth && self.queue.try_send(event(turn, &self.instance)).is_err() {
+        if worth {
+            self.send(object::turn(turn, &self.instance));
+        }
+    }
+
+    /// Takes an event for each policy that was not refused before, or not for this. A refused file has
+    /// no object to attach one to: it is in the log, the metrics and the API.
+    pub fn refused(&self, rejected: &[RejectedPolicy], now: Timestamp) {
+        let now_refused: BTreeSet<_> = rejected.iter().cloned().collect();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = now_refused.difference(&refused).enumerate();
+        news.filter_map(|(number, policy)| object::refusal(policy, number, now, &self.instance))
+            .for_each(|event| self.send(event));
+        *refused = now_refused;
+    }
+
+    fn send(&self, event: Event) {
+        if self.queue.try_send(event).is_err() {
             self.counters.dropped.inc();
         }
     }
@@ -90,87 +111,6 @@ impl Told {
         self.at.insert(words, turn.at);
         true
     }
-}
-
-/// The turn's event, on its target.
-fn event(turn: &Turn, instance: &str) -> Event {
-    let (kind, name) = turn.target.split_once('/').unwrap_or(("", &turn.target));
-    let namespace = Some(turn.workload.namespace.clone());
-    let outcome: &'static str = (&turn.outcome).into();
-    let warning = is_trouble(turn.decision.reason)
-        || matches!(turn.outcome, Outcome::Yielded { .. } | Outcome::Failed { .. });
-    Event {
-        metadata: ObjectMeta {
-            name: Some(format!("{}.{:x}", shortened(name, NAME), turn.at.as_nanosecond())),
-            namespace: namespace.clone(),
-            ..ObjectMeta::default()
-        },
-        event_time: Some(MicroTime(turn.at)),
-        type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
-        reason: Some(turn.decision.reason.to_string()),
-        action: Some(outcome.to_owned()),
-        note: Some(note(turn)),
-        regarding: Some(ObjectReference {
-            api_version: api_version(kind).map(str::to_owned),
-            kind: Some(kind.to_owned()),
-            name: Some(name.to_owned()),
-            namespace,
-            uid: turn.observation.target.fence.as_ref().map(|fence| fence.uid.clone()),
-            ..ObjectReference::default()
-        }),
-        reporting_controller: Some("tidegate.dev/tidegate".to_owned()),
-        reporting_instance: Some(shortened(instance, 128).to_owned()),
-        ..Event::default()
-    }
-}
-
-fn note(turn: &Turn) -> String {
-    let sentence = &turn.decision.sentence;
-    let text = match turn.outcome.problem() {
-        Some(problem) => format!("{sentence} Not written: {problem}"),
-        None => sentence.clone(),
-    };
-    if text.len() <= NOTE { text } else { format!("{}…", shortened(&text, NOTE - "…".len())) }
-}
-
-/// At most `bytes` of the text's start.
-fn shortened(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or_default()).unwrap_or_default()
-}
-
-/// The API version of kinds that everybody has; others are found by their name and uid.
-fn api_version(kind: &str) -> Option<&'static str> {
-    Some(match kind {
-        "Deployment" | "StatefulSet" | "ReplicaSet" => "apps/v1",
-        "HorizontalPodAutoscaler" => "autoscaling/v2",
-        "ScaledObject" => "keda.sh/v1alpha1",
-        _ => return None,
-    })
-}
-
-/// Whether somebody should look. What the operator asked for (paused, a bound, a budget that he set)
-/// is no trouble, unless the objective is at risk by it.
-fn is_trouble(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::AtMaxReplicas
-            | Reason::BudgetExhausted
-            | Reason::ClampedToPartitions
-            | Reason::HotPartition
-            | Reason::ObjectiveInfeasible
-            | Reason::SignalMissing
-            | Reason::SignalStale
-            | Reason::SignalPartial
-            | Reason::SignalRejected
-            | Reason::SignalsDisagree
-            | Reason::GroupWithoutMembers
-            | Reason::TargetNotFound
-            | Reason::TargetUnreadable
-            | Reason::OwnedByOther
-            | Reason::Fallback
-            | Reason::InputRejected
-    )
 }
 
 /// Creates what is queued, one after the other.
@@ -233,41 +173,5 @@ mod tests {
         assert!(news(105, Outcome::Failed { problem: "no".into() }, Reason::LoadNeedsMore));
         assert!(!news(120, Outcome::Failed { problem: "still no".into() }, Reason::LoadNeedsMore));
         assert!(news(615, Outcome::Held, Reason::AtNeed));
-    }
-
-    #[test]
-    fn an_event_is_about_the_target() {
-        let event = event(&samples::turn("orders"), "tidegate-0");
-        let expected = serde_json::json!({
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": "orders.1898b5d9b3d68000", "namespace": "shop"},
-            "eventTime": "2026-03-01T12:00:00.000000Z",
-            "type": "Normal",
-            "reason": "LoadNeedsMore",
-            "action": "Applied",
-            "note": "Raise 2 to 4: 600 records/s arrive, 2 replicas process 400.",
-            "regarding": {
-                "apiVersion": "apps/v1", "kind": "Deployment", "name": "orders", "namespace": "shop",
-                "uid": "5f0c0a52-2f4e-4b0e-9a65-6f4a4f2f2a10",
-            },
-            "reportingController": "tidegate.dev/tidegate",
-            "reportingInstance": "tidegate-0",
-        });
-        assert_eq!(serde_json::to_value(event).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_long_note_is_cut_within_the_limit_and_trouble_is_a_warning() {
-        let problem = "ü".repeat(2000);
-        let long = event(&turn(0, Outcome::Failed { problem }, Reason::LoadNeedsMore), "tidegate-0");
-        let note = long.note.unwrap();
-        assert!(note.len() <= 1024 && note.ends_with("ü…"), "{}", note.len());
-        assert_eq!(long.type_.as_deref(), Some("Warning"));
-        assert_eq!(
-            event(&turn(0, Outcome::Held, Reason::SignalMissing), "x").type_.as_deref(),
-            Some("Warning")
-        );
-        assert_eq!(event(&turn(0, Outcome::Held, Reason::Paused), "x").type_.as_deref(), Some("Normal"));
     }
 }
