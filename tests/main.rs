@@ -1,1 +1,3 @@
-//! t
+//! Behaviour that can be shown without any server.
+
+mod sources;
