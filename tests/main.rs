@@ -5,4 +5,5 @@ mod daemon;
 mod engine;
 mod policy;
 mod record;
+mod sources;
 mod web;
