@@ -1,1 +1,3 @@
-//! t
+//! Behaviour over time and against faults; needs no server.
+
+mod actuators;

@@ -43,19 +43,17 @@ pub(super) async fn locate(
         .parse()
         .map_err(|_| ReadError::Unfit(format!("`{api_version}` is not an API group and version")))?;
     let wanted = GroupVersionKind::gvk(&version.group, &version.version, kind);
-    pinned_kind(client, &wanted).await.map_err(|error| match &error {
-        Error::Discovery(_) => unserved(api_version, kind),
-        other if is_not_found(other) => unserved(api_version, kind),
-        other => ReadError::Unreadable(words(other)),
+    pinned_kind(client, &wanted).await.map_err(|error| {
+        if matches!(error, Error::Discovery(_)) || is_not_found(&error) {
+            ReadError::Unreadable(format!("the API server serves no {kind} of {api_version}"))
+        } else {
+            ReadError::Unreadable(words(&error))
+        }
     })
 }
 
-fn unserved(api_version: &str, kind: &str) -> ReadError {
-    ReadError::Unreadable(format!("the API server serves no {kind} of {api_version}"))
-}
-
 /// What a failed look means for a write.
-pub(super) fn unreadable(error: ReadError) -> ActuateError {
+pub(super) fn unreadable(error: &ReadError) -> ActuateError {
     ActuateError::Failed { problem: error.to_string() }
 }
 
@@ -89,23 +87,23 @@ pub(super) fn is_not_found(error: &Error) -> bool {
 
 /// An error in words, with its causes. Never what a credential plugin or file said: that may hold a token.
 pub(super) fn words(error: &Error) -> String {
-    match error {
-        Error::Api(status) if status.message.is_empty() => format!("the API server answered {}", status.code),
-        Error::Api(status) => status.message.clone(),
-        Error::Auth(_) => {
-            "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned()
-        }
-        other => {
-            let mut text = "the API server could not be asked".to_owned();
-            let mut cause = other.source();
-            while let Some(error) = cause {
-                let part = error.to_string();
-                if !text.ends_with(&part) {
-                    text = format!("{text}: {part}");
-                }
-                cause = error.source();
-            }
-            text
-        }
+    if let Error::Api(status) = error {
+        return match status.message.as_str() {
+            "" => format!("the API server answered {}", status.code),
+            message => message.to_owned(),
+        };
     }
+    if matches!(error, Error::Auth(_)) {
+        return "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned();
+    }
+    let mut text = "the API server could not be asked".to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -14,7 +14,7 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::api::{ReadError, refusal};
+use super::api::{ReadError, refusal, unreadable};
 use super::hpa::MetricTarget;
 use super::owners::{MANAGER, Standing, owners, standing, we_own};
 use super::progress::{Progress, number};
@@ -160,11 +160,10 @@ impl BoundsActuator {
         let ceiling = ceiling
             .ok_or_else(|| ActuateError::Failed { problem: "there is no upper bound to write".to_owned() })?;
         let apply = |fence| self.apply_bounds(api, (change.replicas, ceiling), fence, seen.adopt);
+        let metric = self.metric.as_deref().zip(change.metric_target).map(plain).transpose()?;
         let object = seen.write(api, &self.name, apply).await?;
-        let (Some(name), Some(value)) = (&self.metric, change.metric_target) else { return Ok(()) };
-        let target = MetricTarget::find(&object, name).map_err(super::api::unreadable)?;
-        let value = quantity::write(value)
-            .ok_or_else(|| ActuateError::Failed { problem: format!("{value} is no target for a metric") })?;
+        let Some((name, value)) = metric else { return Ok(()) };
+        let target = MetricTarget::find(&object, name).map_err(|error| unreadable(&error))?;
         if quantity::write(target.value).as_deref() == Some(&value) {
             return Ok(());
         }
@@ -217,6 +216,14 @@ impl BoundsActuator {
         let written = api.patch(&self.name, &params, &Patch::Merge(&patch)).await;
         written.map(drop).map_err(|error| refusal(&error))
     }
+}
+
+/// A metric's name with its target as it is written.
+fn plain((name, value): (&str, f64)) -> Result<(&str, String), ActuateError> {
+    let text = quantity::write(value);
+    let text =
+        text.ok_or_else(|| ActuateError::Failed { problem: format!("{value} is no target for a metric") })?;
+    Ok((name, text))
 }
 
 impl Actuator for BoundsActuator {

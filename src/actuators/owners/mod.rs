@@ -9,6 +9,8 @@
 //! - a manager that took it by `Update` (`kubectl scale`, `kubectl edit`, `helm upgrade`) may have done so
 //!   once: we yield for [`YIELD`] from then on, and take the field over again.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
@@ -54,6 +56,7 @@ pub enum Standing {
 
 impl Standing {
     /// The standing of a write that touches this field and another one.
+    #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Yield { .. }, _) | (Self::Adopt, Self::Free | Self::Adopt) | (Self::Free, Self::Free) => {
@@ -124,7 +127,8 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tenure {
     uid: Option<String>,
-    taken: Option<(String, Timestamp)>,
+    /// Who has had it since it was ours, and when we first saw that.
+    taken: BTreeMap<String, Timestamp>,
     path: Option<Vec<String>>,
 }
 
@@ -143,7 +147,7 @@ impl Tenure {
         };
         let (field, owners) = (format!(".{}", path.join(".")), owners(meta, &path));
         if owners.iter().any(Owner::is_us) {
-            (self.uid, self.taken) = (meta.uid.clone(), None);
+            (self.uid, self.taken) = (meta.uid.clone(), BTreeMap::new());
             return standing(&field, &owners, true, now);
         }
         let claimed = self.uid.is_some() && self.uid == meta.uid;
@@ -156,8 +160,7 @@ impl Tenure {
         if !claimed {
             return owner;
         }
-        let seen = self.taken.take().filter(|(manager, _)| *manager == owner.manager);
-        let (_, since) = self.taken.insert(seen.unwrap_or_else(|| (owner.manager.clone(), now)));
+        let since = self.taken.entry(owner.manager.clone()).or_insert(now);
         let changed_at = Some(owner.changed_at.map_or(*since, |at| at.max(*since)));
         Owner { changed_at, ..owner }
     }
