@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use kube::api::ApiResource;
+use kube::client::AuthError;
 use kube::core::{GroupVersion, GroupVersionKind, Status};
 use kube::discovery::{ApiCapabilities, pinned_kind};
 use kube::{Client, Error};
@@ -85,7 +86,8 @@ pub(super) fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404)
 }
 
-/// An error in words, with its causes. Never what a credential plugin or file said: that may hold a token.
+/// An error in words, with its causes. Never what a credential plugin or file said: that may hold a
+/// token, and kube repeats it.
 pub(super) fn words(error: &Error) -> String {
     if let Error::Api(status) = error {
         return match status.message.as_str() {
@@ -93,12 +95,12 @@ pub(super) fn words(error: &Error) -> String {
             message => message.to_owned(),
         };
     }
-    if matches!(error, Error::Auth(_)) {
-        return "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned();
-    }
     let mut text = "the API server could not be asked".to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
+        if error.is::<AuthError>() {
+            return "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned();
+        }
         let part = error.to_string();
         if !text.ends_with(&part) {
             text = format!("{text}: {part}");
@@ -106,4 +108,32 @@ pub(super) fn words(error: &Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn secret() -> AuthError {
+        AuthError::AuthExec("failed after printing token=s3cret".to_owned())
+    }
+
+    #[rstest]
+    #[case::plain(Error::Auth(secret()))]
+    #[case::from_a_layer(Error::Service(Box::new(secret())))]
+    fn what_a_credential_plugin_said_is_not_repeated(#[case] error: Error) {
+        let text = words(&error);
+        assert_eq!(text, "no credentials for the API server: see the kubeconfig or the ServiceAccount");
+    }
+
+    #[test]
+    fn causes_are_told() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            words(&Error::ReadEvents(refused)),
+            "the API server could not be asked: connection refused"
+        );
+    }
 }

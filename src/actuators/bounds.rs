@@ -100,12 +100,13 @@ impl BoundsActuator {
         let progress = self.progress(&object).await?;
         let standing = self.standing(&object, now);
         let owned = (self.shape.hold)(&object).map(|owner| TargetHold::Owned { owner });
-        self.seen.set(Sighting::of(&object, standing == Standing::Adopt));
+        let hold = owned.or_else(|| reading::hold(&standing, progress));
+        self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
         let parts = Parts {
             current: Some(current),
             ceiling: Some(ceiling),
             metric_target: metric.map(|metric| metric.value),
-            hold: owned.or_else(|| reading::hold(&standing, progress)),
+            hold,
             fence: fence(&object),
         };
         Ok(reading::reading(now, parts, progress))
@@ -167,7 +168,7 @@ impl BoundsActuator {
         if quantity::write(target.value).as_deref() == Some(&value) {
             return Ok(());
         }
-        let seen = Sighting::of(&object, true).ok_or(ActuateError::Conflict)?;
+        let seen = Sighting::of(&object, true, None).ok_or(ActuateError::Conflict)?;
         let metrics = &target.set(&object, &value);
         let mark = &format!("{name}={value}");
         seen.write(api, &self.name, |fence| self.patch_metrics(api, metrics, mark, fence)).await

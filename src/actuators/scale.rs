@@ -62,7 +62,7 @@ impl ScaleActuator {
             .or_else(|| parent(scaled.namespace, &object))
             .map(|owner| TargetHold::Owned { owner })
             .or_else(|| reading::hold(&standing, progress));
-        self.seen.set(Sighting::of(&object, standing == Standing::Adopt));
+        self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
         let parts = Parts { current: Some(current), hold, fence: fence(&object), ..Parts::default() };
         Ok(reading::reading(now, parts, progress))
     }

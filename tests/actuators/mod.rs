@@ -227,9 +227,13 @@ async fn another_autoscaler_is_named(
         200,
         list(&scaled_objects),
     );
-    let reading = orders(&fake).observe(now()).await;
+    let target = orders(&fake);
+    let reading = target.observe(now()).await;
     assert_eq!(reading.hold, Some(TargetHold::Owned { owner: owner.to_owned() }));
     assert_eq!(reading.current, Some(Replicas(2)));
+    let refused = ActuateError::Owned { owner: owner.to_owned(), field: "orders".to_owned() };
+    assert_eq!(target.apply(&to(3), &reading.fence.unwrap()).await, Err(refused));
+    assert_eq!(fake.writes(), []);
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@
 //! field can be told:
 //!
 //! - a manager that took it by `Apply` states it in a manifest and will state it again at every sync:
-//!   we yield until it no longer owns the field;
+//!   we yield until it no longer owns the field alone. Handing it over takes two steps, since the API
+//!   server drops (or, for an HPA's `maxReplicas`, refuses to drop) a field that nobody else owns: first
+//!   `kubectl apply --server-side --field-manager=tidegate` with the field as it stands, then the
+//!   manifest without the field;
 //! - a manager that took it by `Update` (`kubectl scale`, `kubectl edit`, `helm upgrade`) may have done so
 //!   once: we yield for [`YIELD`] from then on, and take the field over again.
 
@@ -108,7 +111,7 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
     if owner.applies {
         return Standing::Yield {
             owner: format!(
-                "field manager {manager} (it applies {field}: take the field out of its manifest)"
+                "field manager {manager} (it applies {field}: hand the field over, then take it out of the manifest)"
             ),
         };
     }
