@@ -1,5 +1,6 @@
 //! Behaviour that needs no server, in one binary.
 
+mod actuators;
 mod architecture;
 mod daemon;
 mod engine;
