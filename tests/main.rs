@@ -1,3 +1,3 @@
-//! t
+//! Behaviour tests that need no server.
 
 mod policy;
