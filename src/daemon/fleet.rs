@@ -30,12 +30,15 @@ pub trait Equip: Send + Sync {
     fn target(&self, policy: &Policy) -> Arc<dyn Actuator>;
 }
 
+/// Takes a turn and the time that it took, without ever blocking.
+pub type Record = dyn Fn(&Turn, Duration) + Send + Sync;
+
 /// What all tasks share.
 pub struct Base {
     /// Finds sources and targets.
     pub equip: Box<dyn Equip>,
-    /// Where every turn goes, with the time that it took. Never blocks.
-    pub record: Box<dyn Fn(&Turn, Duration) + Send + Sync>,
+    /// Where every turn goes.
+    pub record: Box<Record>,
     /// What tells the time.
     pub clock: Clock,
     /// What is remembered.
