@@ -61,6 +61,10 @@ impl LagRule {
     /// Up at once, by four Pods or to twice as many in one period of 15 s; down to the highest
     /// recommendation of the window.
     fn damp(&mut self, second: i64, current: u32, asked: u32) -> u32 {
+        if self.recommended.is_empty() {
+            // An HPA takes what it finds at its start as its first recommendation.
+            self.recommended.push_back((second, current));
+        }
         self.recommended.push_back((second, asked));
         while self.recommended.front().is_some_and(|(at, _)| second - at >= WAIT) {
             self.recommended.pop_front();
@@ -94,10 +98,11 @@ mod tests {
     #[test]
     fn it_goes_down_to_the_highest_of_five_minutes() {
         let mut rule = LagRule::new(1000, 1, 24);
-        assert_eq!(rule.desired(0, 8, Some(6_000)), 8);
-        assert_eq!(rule.desired(15, 8, Some(0)), 6);
-        assert_eq!(rule.desired(285, 6, Some(0)), 6);
-        assert_eq!(rule.desired(300, 6, Some(0)), 1);
+        assert_eq!(rule.desired(0, 8, Some(0)), 8);
+        assert_eq!(rule.desired(15, 8, Some(6_000)), 8);
+        assert_eq!(rule.desired(30, 8, Some(0)), 8);
+        assert_eq!(rule.desired(300, 8, Some(0)), 6);
+        assert_eq!(rule.desired(315, 6, Some(0)), 1);
     }
 
     #[test]
