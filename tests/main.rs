@@ -1,1 +1,4 @@
-//! t
+//! Behaviour that needs no server, in one binary.
+
+mod record;
+mod web;

@@ -1,5 +1,14 @@
 //! What we say about it: every turn of every workload.
 
+pub mod board;
+pub mod metrics;
+mod recorder;
+pub mod report;
+#[cfg(test)]
+pub(crate) mod samples;
+
+pub use recorder::Recorder;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
