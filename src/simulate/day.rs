@@ -14,7 +14,7 @@ use crate::actuators::Actuator;
 use crate::daemon::cycle::Workload;
 use crate::engine::Memory;
 use crate::policy::source::SourceSpec;
-use crate::policy::{Objective, TimeSpan};
+use crate::policy::{Objective, Policy, TimeSpan};
 use crate::record::Turn;
 use crate::sources::Source;
 
@@ -166,6 +166,11 @@ impl Lane {
     /// The policy's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What Tidegate is asked.
+    pub fn policy(&self) -> &Policy {
+        &self.workload.policy
     }
 
     /// The oldest that an unprocessed record may get, in seconds.

@@ -2,20 +2,23 @@
 
 mod plain;
 mod screen;
+mod serve;
 mod story;
 mod summary;
 mod view;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::simulate::day::{Day, INTERVAL};
 use screen::Screen;
+use serve::Endpoints;
 use story::Story;
 
 /// Turns between two looks at the clock and the screen, and the time that they take: a day a minute.
@@ -44,6 +47,9 @@ pub struct Args {
     /// Lines instead of the live view, also on a terminal.
     #[arg(long)]
     plain: bool,
+    /// The daemon's HTTP endpoints at this address; they stay up when the day is over.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    serve: Option<SocketAddr>,
 }
 
 /// Runs the demo.
@@ -58,67 +64,93 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn play(args: &Args) -> anyhow::Result<()> {
     let terminal = io::stdout().is_terminal();
     let starts = Timestamp::from_second(STARTS).context("the demo's first moment")?;
-    let mut day = Day::new(starts, args.seed)?;
-    let mut story = Story::new(&day, starts, i64::from(args.hours) * 3600);
-    let mut pace = (terminal && !args.fast).then(|| interval(PACE));
-    if let Some(pace) = &mut pace {
+    let day = Day::new(starts, args.seed)?;
+    let endpoints = match args.serve {
+        Some(address) => Some(Endpoints::open(address, &day, starts).await?),
+        None => None,
+    };
+    let story = Story::new(&day, starts, i64::from(args.hours) * 3600);
+    let pace = (terminal && !args.fast).then(|| {
+        let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
+        pace
+    });
+    let mut show = Show { day, story, pace, endpoints };
     if terminal && !args.plain {
-        live(&mut day, &mut story, pace.as_mut()).await?;
+        show.live().await?
     } else {
-        lines(&mut day, &mut story, pace.as_mut(), args.seed).await?;
+        show.lines(args.seed).await?
     }
-    let mut out = io::stdout().lock();
-    summary::print(&mut out, &day, &story)?;
-    out.flush()?;
-    Ok(())
+    summary::print(&mut io::stdout().lock(), &show.day, &show.story)?;
+    match show.endpoints {
+        Some(endpoints) => {
+            writeln!(
+                io::stdout(),
+                "\nhttp://{}/api/v1/workloads stays up: Ctrl-C ends.",
+                endpoints.address()
+            )?;
+            endpoints.stay().await
+        }
+        None => Ok(()),
+    }
 }
 
-/// The live view, until the day is over or somebody has seen enough.
-async fn live(
-    day: &mut Day,
-    story: &mut Story,
-    mut pace: Option<&mut tokio::time::Interval>,
-) -> anyhow::Result<()> {
-    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let mut screen = Screen::open().context("opening the terminal for the live view (try --plain)")?;
-    while !story.over() {
-        for _ in 0..TURNS {
-            let tick = day.turn().await;
-            story.take(day, tick);
-        }
-        screen.draw(day, story, colour)?;
-        if screen.left()? {
-            break;
-        }
-        wait(pace.as_deref_mut()).await;
-    }
-    Ok(())
+/// A day being shown.
+struct Show {
+    day: Day,
+    story: Story,
+    pace: Option<Interval>,
+    endpoints: Option<Endpoints>,
 }
 
-/// One line for everything that happens, and one an hour.
-async fn lines(
-    day: &mut Day,
-    story: &mut Story,
-    mut pace: Option<&mut tokio::time::Interval>,
-    seed: u64,
-) -> anyhow::Result<()> {
-    plain::open(&mut io::stdout().lock(), day, seed)?;
-    while !story.over() {
-        let tick = day.turn().await;
-        let fresh = story.take(day, tick).len();
-        plain::print(&mut io::stdout().lock(), day, story, fresh)?;
-        if day.second() % (TURNS * INTERVAL) == 0 {
-            wait(pace.as_deref_mut()).await;
+impl Show {
+    /// The live view, until the day is over or somebody has seen enough.
+    async fn live(&mut self) -> anyhow::Result<()> {
+        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let mut screen = Screen::open().context("opening the terminal for the live view (try --plain)")?;
+        while !self.story.over() && !screen.left()? {
+            for _ in 0..TURNS {
+                self.turn().await;
+            }
+            screen.draw(&self.day, &self.story, colour)?;
+            self.wait().await;
         }
+        Ok(())
     }
-    Ok(())
-}
 
-async fn wait(pace: Option<&mut tokio::time::Interval>) {
-    if let Some(pace) = pace {
-        pace.tick().await;
+    /// One line for everything that happens, and one an hour.
+    async fn lines(&mut self, seed: u64) -> anyhow::Result<()> {
+        plain::open(
+            &mut io::stdout().lock(),
+            &self.day,
+            self.endpoints.as_ref().map(Endpoints::address),
+            seed,
+        )?;
+        while !self.story.over() {
+            let fresh = self.turn().await;
+            plain::print(&mut io::stdout().lock(), &self.day, &self.story, fresh)?;
+            if self.day.second() % (TURNS * INTERVAL) == 0 {
+                self.wait().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one turn of everybody and says how many news it brought.
+    async fn turn(&mut self) -> usize {
+        let tick = self.day.turn().await;
+        if let Some(endpoints) = &self.endpoints {
+            endpoints.record(&tick);
+        }
+        self.story.take(&self.day, tick).len()
+    }
+
+    async fn wait(&mut self) {
+        match &mut self.pace {
+            Some(pace) => drop(pace.tick().await),
+            // Lets the endpoints answer.
+            None => tokio::task::yield_now().await,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The day as lines: one for everything that happens, one an hour for how it stands.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
@@ -9,7 +10,7 @@ use crate::simulate::day::{Day, Lane};
 use crate::simulate::scenario::Tone;
 
 /// What the lines are about.
-pub(super) fn open(out: &mut impl Write, day: &Day, seed: u64) -> io::Result<()> {
+pub(super) fn open(out: &mut impl Write, day: &Day, served: Option<SocketAddr>, seed: u64) -> io::Result<()> {
     writeln!(
         out,
         "Tidegate's daemon over a simulated Kafka and Kubernetes, with a fast clock (seed {seed})."
@@ -21,6 +22,9 @@ pub(super) fn open(out: &mut impl Write, day: &Day, seed: u64) -> io::Result<()>
     for lane in day.lanes() {
         let name = lane.name();
         writeln!(out, "  {name:<9} objective: no record older than {}", span(lane.max_lag()))?;
+    }
+    if let Some(address) = served {
+        writeln!(out, "  http://{address}/metrics and http://{address}/api/v1/workloads show every turn")?;
     }
     writeln!(out)
 }

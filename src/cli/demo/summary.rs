@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::story::{Story, span};
@@ -32,12 +32,12 @@ pub(super) fn print(out: &mut impl Write, day: &Day, story: &Story) -> io::Resul
 fn table(lane: &Lane) -> Table {
     let scores = lane.scores();
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_BORDERS_ONLY);
     let [ours, rule, fixed] = RIVALS;
     table.set_header([
         String::new(),
         ours.to_owned(),
-        format!("{rule} ({} records)", lane.threshold()),
+        format!("{rule} (1 per {})", lane.threshold()),
         format!("{fixed} ({})", lane.fixed()),
     ]);
     let mut row = |name: &str, figure: &dyn Fn(&Score) -> String| {

@@ -48,6 +48,11 @@ impl Paint {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
+    /// Without colours the rivals are told apart by their dots.
+    fn rival(&self) -> Marker {
+        if self.colour { Marker::Braille } else { Marker::Dot }
+    }
+
     fn load(&self) -> Style {
         self.of(Color::Gray)
     }
@@ -120,8 +125,8 @@ fn load_chart(
         Span::styled("load ", paint.load()),
         Span::styled("and what Tidegate's replicas can process ", paint.ours()),
     ]);
-    let lines = [(&capacity, paint.ours(), Marker::Braille), (&load, paint.load(), Marker::Dot)];
-    chart(frame, area, title, &lines, story, paint);
+    let lines = [(&capacity, paint.ours(), Marker::Braille), (&load, paint.load(), paint.rival())];
+    chart(frame, area, title, &lines, &Clock::new(story), paint);
 }
 
 fn replica_chart(
@@ -140,8 +145,8 @@ fn replica_chart(
         Span::styled("Tidegate ", paint.ours()),
         Span::styled("lag rule ", paint.rule()),
     ]);
-    let lines = [(&rule, paint.rule(), Marker::Dot), (&ours, paint.ours(), Marker::Braille)];
-    chart(frame, area, title, &lines, story, paint);
+    let lines = [(&rule, paint.rule(), paint.rival()), (&ours, paint.ours(), Marker::Braille)];
+    chart(frame, area, title, &lines, &Clock::small(story, area), paint);
 }
 
 fn age_chart(frame: &mut Frame<'_>, area: Rect, lane: &Lane, told: &LaneStory, story: &Story, paint: &Paint) {
@@ -158,11 +163,11 @@ fn age_chart(frame: &mut Frame<'_>, area: Rect, lane: &Lane, told: &LaneStory, s
         Span::styled(format!("objective {} ", span(lane.max_lag())), paint.tone(Tone::Trouble)),
     ]);
     let lines = [
-        (&objective, paint.tone(Tone::Trouble), Marker::Dot),
-        (&rule, paint.rule(), Marker::Dot),
+        (&objective, paint.tone(Tone::Trouble), paint.rival()),
+        (&rule, paint.rule(), paint.rival()),
         (&ours, paint.ours(), Marker::Braille),
     ];
-    chart(frame, area, title, &lines, story, paint);
+    chart(frame, area, title, &lines, &Clock::small(story, area), paint);
 }
 
 fn chart(
@@ -170,7 +175,7 @@ fn chart(
     area: Rect,
     title: Line<'_>,
     lines: &[(&Points, Style, Marker)],
-    story: &Story,
+    clock: &Clock,
     paint: &Paint,
 ) {
     let highest = lines.iter().flat_map(|line| line.0).map(|point| point.1).fold(1.0, f64::max);
@@ -178,12 +183,10 @@ fn chart(
     let sets = lines.iter().map(|(points, style, marker)| {
         Dataset::default().data(points).style(*style).marker(*marker).graph_type(GraphType::Line)
     });
-    let hours = story.hours();
-    let times = [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| hour(part * hours));
     let chart = Chart::new(sets.collect())
         .block(Block::new().borders(Borders::TOP).border_style(paint.faint()).title(title))
         .legend_position(None)
-        .x_axis(Axis::default().bounds([0.0, hours]).labels(times).style(paint.faint()))
+        .x_axis(Axis::default().bounds([0.0, clock.hours]).labels(clock.labels.clone()).style(paint.faint()))
         .y_axis(
             Axis::default()
                 .bounds([0.0, top])
@@ -192,6 +195,25 @@ fn chart(
                 .style(paint.faint()),
         );
     frame.render_widget(chart, area);
+}
+
+/// The axis that every chart shares.
+struct Clock {
+    hours: f64,
+    labels: Vec<String>,
+}
+
+impl Clock {
+    fn new(story: &Story) -> Self {
+        let hours = story.hours();
+        Self { hours, labels: [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| hour(part * hours)).to_vec() }
+    }
+
+    /// Without labels where they would take the room of the curve.
+    fn small(story: &Story, area: Rect) -> Self {
+        let labels = if area.height < 9 { Vec::new() } else { Self::new(story).labels };
+        Self { hours: story.hours(), labels }
+    }
 }
 
 /// The day's time, so many hours from the start.
