@@ -137,7 +137,9 @@ mod tests {
 
     fn backlogged(count: usize, records: i64) -> Vec<Partition> {
         let mut partitions = vec![Partition::new(1); count];
-        partitions.iter_mut().for_each(|partition| partition.append(records * 1000));
+        for partition in &mut partitions {
+            partition.append(records * 1000);
+        }
         partitions
     }
 

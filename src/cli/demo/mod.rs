@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::simulate::day::{Day, INTERVAL};
 use screen::Screen;
 use serve::Endpoints;
 use story::Story;
+use tokio_util::sync::CancellationToken;
 
 /// Turns between two looks at the clock and the screen, and the time that they take: a day a minute.
 const TURNS: i64 = 5;
@@ -33,7 +36,7 @@ const STARTS: i64 = 1_772_431_200;
 /// Two consumer groups live through a working day with a deploy, a flash sale and a broker outage.
 /// Tidegate, a lag rule as KEDA and an HPA apply it, and a fixed size each run a copy of the same
 /// world. Nothing outside this process is touched, and the same seed gives the same day.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Args {
     /// Simulated hours, from 06:00 on.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=168))]
@@ -53,15 +56,15 @@ pub struct Args {
 }
 
 /// Runs the demo.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match play(&args).await {
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match Runtime::new()?.block_on(play(args)) {
         // `tidegate demo | head` has seen enough.
         Err(error) if broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         other => other.map(|()| ExitCode::SUCCESS),
     }
 }
 
-async fn play(args: &Args) -> anyhow::Result<()> {
+async fn play(args: Args) -> anyhow::Result<()> {
     let terminal = io::stdout().is_terminal();
     let starts = Timestamp::from_second(STARTS).context("the demo's first moment")?;
     let day = Day::new(starts, args.seed)?;
@@ -77,11 +80,11 @@ async fn play(args: &Args) -> anyhow::Result<()> {
     });
     let mut show = Show { day, story, pace, endpoints };
     if terminal && !args.plain {
-        show.live().await?
+        show.live().await?;
     } else {
-        show.lines(args.seed).await?
+        show.lines(args.seed).await?;
     }
-    summary::print(&mut io::stdout().lock(), &show.day, &show.story)?;
+    summary::print(&mut io::stdout().lock(), &show.day)?;
     match show.endpoints {
         Some(endpoints) => {
             writeln!(
@@ -108,7 +111,8 @@ impl Show {
     async fn live(&mut self) -> anyhow::Result<()> {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let mut screen = Screen::open().context("opening the terminal for the live view (try --plain)")?;
-        while !self.story.over() && !screen.left()? {
+        let terminated = terminated()?;
+        while !self.story.over() && !terminated.is_cancelled() && !screen.left()? {
             for _ in 0..TURNS {
                 self.turn().await;
             }
@@ -152,6 +156,18 @@ impl Show {
             None => tokio::task::yield_now().await,
         }
     }
+}
+
+/// Cancelled by SIGTERM, so that the terminal is given back before the process ends.
+fn terminated() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let mut signals = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let heard = token.clone();
+    tokio::spawn(async move {
+        signals.recv().await;
+        heard.cancel();
+    });
+    Ok(token)
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

@@ -5,18 +5,17 @@ use std::io::{self, Write};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
-use super::story::{Story, span};
+use super::story::span;
 use crate::policy::units::records_f64;
 use crate::simulate::day::{Day, Lane, RIVALS};
 use crate::simulate::score::Score;
 
 /// Prints one table per workload and what to read from it.
-pub(super) fn print(out: &mut impl Write, day: &Day, story: &Story) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, day: &Day) -> io::Result<()> {
     let hours = records_f64(day.second().unsigned_abs()) / 3600.0;
     writeln!(
         out,
-        "\nThe day so far: {hours:.1} of {:.0} hours, the same load and the same faults for everybody.",
-        story.hours()
+        "\nAfter {hours:.0} simulated hours, with the same load and the same faults for everybody:"
     )?;
     for lane in day.lanes() {
         let objective = span(lane.max_lag());
@@ -45,12 +44,12 @@ fn table(lane: &Lane) -> Table {
         table.add_row(std::iter::once(name.to_owned()).chain(figures));
     };
     row("replica-hours", &|score| format!("{:.1}", hours(score.replica_seconds)));
-    row("objective broken, minutes", &|score| minutes(score.late_seconds));
+    row("objective broken, min", &|score| minutes(score.late_seconds));
     row("  of these in the outage", &|score| minutes(score.late_in_outage));
     row("oldest record of the day", &|score| span(score.worst_age));
     row("moves up / down", &|score| format!("{} / {}", score.raised, score.lowered));
     row("moves undone within 30m", &|score| score.reversals.to_string());
-    row("stopped to rebalance, minutes", &|score| minutes(score.stopped_seconds));
+    row("stopped to rebalance, min", &|score| minutes(score.stopped_seconds));
     row("most replicas", &|score| score.most.to_string());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -60,12 +59,11 @@ fn table(lane: &Lane) -> Table {
 
 /// What the table says, in two sentences that can come out either way.
 fn reading(lane: &Lane) -> [String; 2] {
-    let [ours, rule, fixed] = lane.scores();
+    let [ours, rule, _] = lane.scores();
     [
         format!(
-            "Tidegate used {} than the lag rule and {} than a fixed size, with {} moves to the lag rule's {}.",
+            "Tidegate used {} than the lag rule, with {} moves to its {}.",
             compared(ours.replica_seconds, rule.replica_seconds),
-            compared(ours.replica_seconds, fixed.replica_seconds),
             ours.moves(),
             rule.moves(),
         ),
@@ -114,7 +112,11 @@ mod tests {
 
     #[test]
     fn the_reading_says_so_when_we_lose() {
-        let late = |late_seconds: u64| Score { late_seconds, ..Score::default() };
+        let late = |late_seconds: u64| {
+            let mut score = Score::default();
+            score.late_seconds = late_seconds;
+            score
+        };
         assert_eq!(lateness(&late(0), &late(0)), "Both held the objective all the time.");
         assert_eq!(
             lateness(&late(120), &late(60)),

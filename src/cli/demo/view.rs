@@ -206,7 +206,7 @@ struct Clock {
 impl Clock {
     fn new(story: &Story) -> Self {
         let hours = story.hours();
-        Self { hours, labels: [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| hour(part * hours)).to_vec() }
+        Self { hours, labels: [0.0, 0.5, 1.0].map(|part| hour(part * hours)).to_vec() }
     }
 
     /// Without labels where they would take the room of the curve.
@@ -263,7 +263,10 @@ fn decisions<'a>(story: &Story, paint: &Paint) -> Paragraph<'a> {
         .map(|news| entry(news, paint))
         .collect();
     Paragraph::new(lines).wrap(Wrap { trim: false }).block(
-        Block::new().borders(Borders::TOP).border_style(paint.faint()).title(" decisions, newest first "),
+        Block::new()
+            .borders(Borders::TOP)
+            .border_style(paint.faint())
+            .title(" decisions and what came of them, newest first "),
     )
 }
 
@@ -285,4 +288,74 @@ fn milli(milli: i64) -> f64 {
 
 fn whole(value: i64) -> f64 {
     records_f64(value.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    async fn three_hours() -> (Day, Story) {
+        let starts = Timestamp::from_second(super::super::STARTS).unwrap();
+        let mut day = Day::new(starts, 1).unwrap();
+        let mut story = Story::new(&day, starts, 6 * 3600);
+        for _ in 0..3 * 240 {
+            let tick = day.turn().await;
+            story.take(&day, tick);
+        }
+        (day, story)
+    }
+
+    fn rows(day: &Day, story: &Story, (width, height): (u16, u16), colour: bool) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let frame = terminal.draw(|frame| draw(frame, day, story, colour)).unwrap();
+        let cells = frame.buffer.content().chunks(width.into());
+        cells.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect()).collect()
+    }
+
+    #[tokio::test]
+    async fn everything_fits_a_small_terminal() {
+        let (day, story) = three_hours().await;
+        let rows = rows(&day, &story, (80, 24), true);
+        assert!(rows[0].starts_with(" Tidegate demo   09:00    ━"), "{}", rows[0]);
+        assert!(rows[0].ends_with("─  q quits "), "{}", rows[0]);
+        let half = rows[0].matches('━').count().abs_diff(rows[0].matches('─').count());
+        assert!(half <= 1, "half of the day is over: {}", rows[0]);
+        let has = |text: &str| assert!(rows.iter().any(|row| row.contains(text)), "{text}: {rows:#?}");
+        has(" orders, records per second: load and what Tidegate's replicas can process ");
+        has("06:00                                   09:00                              12:00");
+        has(" orders replicas: Tidegate lag rule ");
+        has(" oldest record, s: objective 2m ");
+        has(" decisions and what came of them, newest first ");
+        let [ours, rule, fixed] = day.lanes()[0].scores().map(figure);
+        has(&format!(" Tidegate  {ours}"));
+        has(&format!(" lag rule  {rule}"));
+        has(&format!(" fixed size{fixed}"));
+    }
+
+    #[tokio::test]
+    async fn a_tiny_terminal_is_no_reason_to_fall_over() {
+        let (day, story) = three_hours().await;
+        for size in [(1, 1), (20, 5), (79, 10), (300, 2)] {
+            assert_eq!(rows(&day, &story, size, true).len(), usize::from(size.1));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_colours_there_are_none_and_the_rivals_differ_by_their_dots() {
+        let (day, story) = three_hours().await;
+        let mut terminal = Terminal::new(TestBackend::new(100, 40)).unwrap();
+        let frame = terminal.draw(|frame| draw(frame, &day, &story, false)).unwrap();
+        assert!(frame.buffer.content().iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+        assert!(frame.buffer.content().iter().any(|cell| cell.symbol() == "•"));
+    }
+
+    #[test]
+    fn axes_end_at_round_figures() {
+        let rounded = [1.0, 17.0, 24.0, 61.0, 2100.0].map(round_up);
+        assert_eq!(rounded.map(|top| format!("{top}")), ["1", "20", "30", "80", "3000"]);
+    }
 }
