@@ -76,7 +76,7 @@ fn the_lines_end_with_a_summary_and_exit_code_0() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("10:30 ! everybody deploy: a new version of orders"), "{text}");
+    assert!(text.contains("10:30 !           deploy: a new version of orders"), "{text}");
     assert!(text.contains("After 5 simulated hours"), "{text}");
     assert!(text.contains("shop/orders: no record older than 2m"), "{text}");
     assert!(!text.contains('\u{1b}'), "no escape sequences in a pipe");

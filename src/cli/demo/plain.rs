@@ -17,8 +17,9 @@ pub(super) fn open(out: &mut impl Write, day: &Day, served: Option<SocketAddr>, 
     )?;
     writeln!(
         out,
-        "A lag rule (as KEDA and an HPA apply it) and a fixed size run beside it, each in a copy of the same world."
+        "A lag rule (as KEDA and an HPA apply it) and a fixed size run beside it, each in its own"
     )?;
+    writeln!(out, "copy of the same world.")?;
     for lane in day.lanes() {
         let name = lane.name();
         writeln!(out, "  {name:<9} objective: no record older than {}", span(lane.max_lag()))?;
@@ -36,7 +37,7 @@ pub(super) fn print(out: &mut impl Write, day: &Day, story: &Story, fresh: usize
     }
     if day.second() % 3600 == 0 {
         for (lane, told) in day.lanes().iter().zip(&story.lanes) {
-            if let Some(moment) = &told.last {
+            if let Some(moment) = told.last.as_ref().filter(|moment| !moment.idle()) {
                 print_state(out, story.now, lane, moment)?;
             }
         }
@@ -50,9 +51,7 @@ fn print_news(out: &mut impl Write, news: &News) -> io::Result<()> {
         Kind::World(Tone::Relief) => "+",
         Kind::Decision => ">",
     };
-    let who = news.who.unwrap_or("everybody");
-    let gap = if news.head.is_empty() { "" } else { ": " };
-    writeln!(out, "{} {mark} {who:<9} {}{gap}{}", clock(news.at), news.head, news.text)
+    writeln!(out, "{} {mark} {:<9} {}", clock(news.at), news.who.unwrap_or_default(), news.text)
 }
 
 fn print_state(out: &mut impl Write, now: Timestamp, lane: &Lane, moment: &Moment) -> io::Result<()> {
@@ -60,7 +59,7 @@ fn print_state(out: &mut impl Write, now: Timestamp, lane: &Lane, moment: &Momen
     let [_, rule, _] = lane.scores();
     writeln!(
         out,
-        "{}   {:<9} {:>5.0}/s | Tidegate {:>2} replicas, oldest {:>6} | lag rule {:>2} replicas, oldest {:>6}, {} moves so far",
+        "{}   {:<9} {:>5.0}/s   Tidegate {:>2} replicas, oldest {:<6}  lag rule {:>2}, oldest {:<6} {:>3} moves",
         clock(now),
         lane.name(),
         moment.load,

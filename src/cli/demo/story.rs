@@ -29,7 +29,7 @@ pub(super) struct LaneStory {
     pub(super) minutes: Vec<Moment>,
     /// What the last turn saw.
     pub(super) last: Option<Moment>,
-    reason: Option<Reason>,
+    told: Option<(Reason, i64)>,
     late_since: Option<i64>,
     rolling: bool,
 }
@@ -54,8 +54,6 @@ pub(super) struct News {
     pub(super) who: Option<&'static str>,
     /// How it is to be read.
     pub(super) kind: Kind,
-    /// What, in a word or two: `8 -> 12`, `holds 8`.
-    pub(super) head: String,
     /// What, in a sentence.
     pub(super) text: String,
 }
@@ -67,6 +65,13 @@ pub(super) enum Kind {
     World(Tone),
     /// Tidegate moved something, or says why it does not.
     Decision,
+}
+
+impl Moment {
+    /// Whether there was nothing to do, and nobody to do it.
+    pub(super) fn idle(&self) -> bool {
+        self.load < 0.5 && self.sides.iter().take(2).all(|side| side.replicas == 0)
+    }
 }
 
 impl Story {
@@ -106,7 +111,6 @@ impl Story {
             at: tick.at,
             who: None,
             kind: Kind::World(event.tone),
-            head: String::new(),
             text: event.text,
         }));
         for ((story, lane), turn) in self.lanes.iter_mut().zip(day.lanes()).zip(&tick.lanes) {
@@ -131,8 +135,8 @@ struct Scene {
 }
 
 impl Scene {
-    fn news(&self, kind: Kind, head: String, text: String) -> News {
-        News { at: self.at, who: Some(self.name), kind, head, text }
+    fn news(&self, kind: Kind, text: String) -> News {
+        News { at: self.at, who: Some(self.name), kind, text }
     }
 }
 
@@ -146,21 +150,29 @@ impl LaneStory {
         self.last = Some(moment);
     }
 
-    /// A move, a write that failed, or trouble that a hold is for; each only when it begins.
+    /// A move, a write that failed, or the trouble that a hold is for.
     fn decision(&mut self, scene: &Scene, tick: &LaneTick) -> Option<News> {
         let decision = &tick.turn.decision;
-        let before = self.reason.replace(decision.reason);
-        let head = match (&tick.turn.outcome, decision.current, decision.desired) {
-            (Outcome::Applied, Some(from), Some(to)) => format!("{from} -> {to}"),
-            (Outcome::Held, Some(size), _) if troubled(decision) && before != Some(decision.reason) => {
-                format!("holds {size}")
-            }
-            (Outcome::Held | Outcome::Recommended | Outcome::Applied, ..) => return None,
-            (Outcome::Conflicted | Outcome::Yielded { .. } | Outcome::Failed { .. }, ..) => {
-                tick.turn.outcome.to_string()
+        let head = match &tick.turn.outcome {
+            Outcome::Applied => String::new(),
+            Outcome::Held if self.worth_telling(scene, decision) => String::new(),
+            Outcome::Held | Outcome::Recommended => return None,
+            outcome @ (Outcome::Conflicted | Outcome::Yielded { .. } | Outcome::Failed { .. }) => {
+                format!("{outcome}: ")
             }
         };
-        Some(scene.news(Kind::Decision, head, sentence(decision)))
+        Some(scene.news(Kind::Decision, head + &sentence(decision)))
+    }
+
+    /// Whether a hold is for a trouble that was not told within the last hour.
+    fn worth_telling(&mut self, scene: &Scene, decision: &Decision) -> bool {
+        let told =
+            self.told.is_some_and(|(reason, at)| reason == decision.reason && scene.second - at < 3600);
+        if !troubled(decision) || told {
+            return false;
+        }
+        self.told = Some((decision.reason, scene.second));
+        true
     }
 
     fn lateness(&mut self, scene: &Scene, max_lag: i64) -> Option<News> {
@@ -168,17 +180,17 @@ impl LaneStory {
         match (age > max_lag, self.late_since) {
             (true, None) => {
                 self.late_since = Some(scene.second);
-                let text = format!("the oldest record is older than {}", span(max_lag));
-                Some(scene.news(Kind::World(Tone::Trouble), "late".into(), text))
+                let text = format!("late: the oldest record is older than {}", span(max_lag));
+                Some(scene.news(Kind::World(Tone::Trouble), text))
             }
             (false, Some(since)) => {
                 self.late_since = None;
                 let text = format!(
-                    "every record is younger than {} again, after {}",
+                    "on time: every record is younger than {} again, after {}",
                     span(max_lag),
                     span(scene.second - since)
                 );
-                Some(scene.news(Kind::World(Tone::Relief), "on time".into(), text))
+                Some(scene.news(Kind::World(Tone::Relief), text))
             }
             (true, Some(_)) | (false, None) => None,
         }
@@ -186,8 +198,8 @@ impl LaneStory {
 
     fn rollout(&mut self, scene: &Scene, rolling: bool) -> Option<News> {
         let ended = std::mem::replace(&mut self.rolling, rolling) && !rolling;
-        let text = "every replica runs the new version".to_owned();
-        ended.then(|| scene.news(Kind::World(Tone::Relief), "rolled".into(), text))
+        let text = "rolled out: every replica runs the new version".to_owned();
+        ended.then(|| scene.news(Kind::World(Tone::Relief), text))
     }
 }
 
@@ -214,7 +226,8 @@ fn troubled(decision: &Decision) -> bool {
 
 fn sentence(decision: &Decision) -> String {
     if decision.sentence.is_empty() {
-        format!("{}: {}", decision.reason, decision.reason.meaning())
+        let size = decision.desired.map_or("?".to_owned(), |size| size.to_string());
+        format!("{size}: {}: {}", decision.reason, decision.reason.meaning())
     } else {
         decision.sentence.clone()
     }

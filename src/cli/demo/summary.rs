@@ -25,7 +25,7 @@ pub(super) fn print(out: &mut impl Write, day: &Day) -> io::Result<()> {
             writeln!(out, "{line}")?;
         }
     }
-    Ok(())
+    writeln!(out, "\nOn a real cluster, without writing anything: tidegate recommend --help")
 }
 
 fn table(lane: &Lane) -> Table {

@@ -277,7 +277,7 @@ fn entry<'a>(news: &News, paint: &Paint) -> Line<'a> {
     };
     Line::from(vec![
         Span::styled(format!(" {} ", clock(news.at)), paint.faint()),
-        Span::styled(format!("{} {} ", news.who.unwrap_or_default(), news.head), style),
+        Span::styled(format!("{} ", news.who.unwrap_or_default()), style),
         Span::raw(news.text.clone()),
     ])
 }
