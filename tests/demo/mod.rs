@@ -79,6 +79,11 @@ fn the_lines_end_with_a_summary_and_exit_code_0() {
     assert!(text.contains("10:30 !           deploy: a new version of orders"), "{text}");
     assert!(text.contains("After 5 simulated hours"), "{text}");
     assert!(text.contains("shop/orders: no record older than 2m"), "{text}");
+    let summary = text.lines().skip_while(|line| !line.starts_with("After"));
+    assert!(summary.clone().count() > 20, "{text}");
+    for line in summary {
+        assert!(line.chars().count() <= 80, "wider than a terminal: {line}");
+    }
     assert!(!text.contains('\u{1b}'), "no escape sequences in a pipe");
     let again = demo(&["--hours", "5", "--seed", "3"]);
     assert_eq!(text.as_bytes(), again.stdout);

@@ -45,11 +45,11 @@ fn table(lane: &Lane) -> Table {
     };
     row("replica-hours", &|score| format!("{:.1}", hours(score.replica_seconds)));
     row("objective broken, min", &|score| minutes(score.late_seconds));
-    row("  of these in the outage", &|score| minutes(score.late_in_outage));
-    row("oldest record of the day", &|score| span(score.worst_age));
+    row("  in the outage, min", &|score| minutes(score.late_in_outage));
+    row("oldest record", &|score| span(score.worst_age));
     row("moves up / down", &|score| format!("{} / {}", score.raised, score.lowered));
-    row("moves undone within 30m", &|score| score.reversals.to_string());
-    row("stopped to rebalance, min", &|score| minutes(score.stopped_seconds));
+    row("moves undone in 30m", &|score| score.reversals.to_string());
+    row("rebalancing, min", &|score| minutes(score.stopped_seconds));
     row("most replicas", &|score| score.most.to_string());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -62,7 +62,7 @@ fn reading(lane: &Lane) -> [String; 2] {
     let [ours, rule, _] = lane.scores();
     [
         format!(
-            "Tidegate used {} than the lag rule, with {} moves to its {}.",
+            "Tidegate: {} than the lag rule, and {} moves to its {}.",
             compared(ours.replica_seconds, rule.replica_seconds),
             ours.moves(),
             rule.moves(),
@@ -80,7 +80,7 @@ fn lateness(ours: &Score, rule: &Score) -> String {
             format!("It broke the objective for {mine} minutes, the lag rule for {theirs}.")
         }
         std::cmp::Ordering::Greater => {
-            format!("The lag rule kept the objective better: {theirs} minutes broken to Tidegate's {mine}.")
+            format!("The lag rule kept the objective better: {theirs} minutes broken, Tidegate {mine}.")
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(lateness(&late(0), &late(0)), "Both held the objective all the time.");
         assert_eq!(
             lateness(&late(120), &late(60)),
-            "The lag rule kept the objective better: 1.0 minutes broken to Tidegate's 2.0."
+            "The lag rule kept the objective better: 1.0 minutes broken, Tidegate 2.0."
         );
         assert_eq!(compared(150, 100), "50 % more replica-hours");
         assert_eq!(compared(50, 100), "50 % fewer replica-hours");
