@@ -1,5 +1,6 @@
 //! `tidegate demo`: a day in a minute, nothing to install.
 
+mod charts;
 mod plain;
 mod screen;
 mod serve;

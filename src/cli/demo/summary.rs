@@ -60,6 +60,9 @@ fn table(lane: &Lane) -> Table {
 /// What the table says, in two sentences that can come out either way.
 fn reading(lane: &Lane) -> [String; 2] {
     let [ours, rule, _] = lane.scores();
+    if ours.replica_seconds + rule.replica_seconds == 0 {
+        return ["Nothing arrived: both stayed at 0 replicas.".into(), lateness(ours, rule)];
+    }
     [
         format!(
             "Tidegate: {} than the lag rule, and {} moves to its {}.",
