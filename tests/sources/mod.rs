@@ -1,0 +1,17 @@
+//! Sources against servers that behave as told.
+
+mod kafka;
+mod prometheus;
+
+use tidegate::policy::settings::Settings;
+
+/// Settings with these connections and limits.
+fn settings(connections: &serde_json::Value, limits: &serde_json::Value) -> Settings {
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "tidegate.dev/v1alpha1",
+        "kind": "Settings",
+        "connections": connections,
+        "limits": limits,
+    }))
+    .unwrap()
+}
