@@ -50,9 +50,8 @@ impl Trouble {
             Self::Credentials(_) | Self::Authentication { .. } | Self::Mechanism { .. } => 5,
             Self::Untrusted { .. } | Self::NotKafka { .. } => 4,
             Self::Resolve { .. } => 3,
-            Self::Refused { .. } | Self::TooOld { .. } => 2,
-            Self::Closed { .. }
-            | Self::TopicForbidden { .. }
+            Self::Refused { .. } | Self::Closed { .. } | Self::TooOld { .. } => 2,
+            Self::TopicForbidden { .. }
             | Self::TopicMissing { .. }
             | Self::GroupForbidden { .. }
             | Self::Coordinator(_)
@@ -81,6 +80,11 @@ impl Trouble {
             | Self::Credentials(_)
             | Self::Other(_) => None,
         }
+    }
+
+    /// Whether it concerns the way to the brokers, rather than what one of them said.
+    pub(super) fn is_of_connection(&self) -> bool {
+        self.weight() != 1
     }
 
     /// The one of two that says more.
