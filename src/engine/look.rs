@@ -88,6 +88,13 @@ impl Look {
         most(sum(self.groups.iter().map(|group| group.sizing_lag.map(records_f64))), self.metric_backlog)
     }
 
+    /// Unprocessed records of the groups at the start of the look.
+    pub(crate) fn backlog_before(&self) -> Option<f64> {
+        self.groups.iter().try_fold(0.0, |sum, group| {
+            Some(sum + records_f64(group.lag?) + group.consumed? - group.arrived?)
+        })
+    }
+
     /// Age of the oldest unprocessed record, in seconds.
     pub(crate) fn age(&self) -> Option<f64> {
         self.groups.iter().fold(self.metric_age, |age, group| most(age, group.age))

@@ -119,6 +119,7 @@ mod tests {
             anticipated: None,
             sizing_rate: None,
             backlog: None,
+            backlog_before: None,
             sizing_backlog: None,
             age: None,
             overdue: false,

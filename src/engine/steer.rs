@@ -93,12 +93,13 @@ pub(crate) fn change(
         (Some(_), wanted) => wanted,
         (None, _) => None,
     };
-    let metric_target = match (target.metric_target, metric_target) {
+    let is = target.metric_target.filter(|is| is.is_finite());
+    let metric_target = match (is, metric_target) {
         (Some(is), Some(wanted)) if differs_little(is, wanted) => Some(is),
         (is, None) => is,
         (_, wanted) => wanted,
     };
-    let same_metric = match (target.metric_target, metric_target) {
+    let same_metric = match (is, metric_target) {
         (Some(is), Some(to)) => (is - to).abs() <= f64::EPSILON * is.abs(),
         (None, None) => true,
         (_, _) => false,

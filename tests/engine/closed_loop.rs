@@ -1,6 +1,7 @@
 //! Closed loops: the objective held, few moves, none taken back.
 
 use proptest::prelude::*;
+use tidegate::engine::Reason;
 use tidegate::policy::rules::PartitionRule;
 use tidegate::policy::{Rules, TimeSpan};
 
@@ -126,8 +127,10 @@ proptest! {
             // Only a step into the unknown may be taken back.
             prop_assert!(phase.reversals() <= whole.probes_down().min(1), "reversals: {told}");
             let over = rungs_over(&world, rate, plant.replicas());
+            // With the capacity unknown, the step that finds it may go one rung further.
+            let probed = whole.decisions.iter().any(|one| one.reason == Reason::Probing);
             if whole.probes_down() == 0 && !whole.moves.is_empty() {
-                prop_assert!((-1..=1).contains(&over), "{over} rungs over: {told}");
+                prop_assert!((-1..=1 + i64::from(probed)).contains(&over), "{over} rungs over: {told}");
             }
         }
     }

@@ -1,4 +1,6 @@
 //! The engine over time: decision tables, closed loops against a small plant, and its invariants.
 
 mod closed_loop;
+mod invariants;
 mod plant;
+mod scenarios;

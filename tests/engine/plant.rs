@@ -313,6 +313,25 @@ impl Run {
         self.moves.windows(2).filter(|pair| (pair[0].2 > pair[0].1) != (pair[1].2 > pair[1].1)).count()
     }
 
+    /// The run as a table: a row whenever the count or the reason changes.
+    pub(super) fn table(&self) -> String {
+        let mut table = String::new();
+        let mut last = None;
+        for one in &self.decisions {
+            let told = (one.verdict, one.reason, one.desired);
+            if last.replace(told) != Some(told) {
+                let second = one.at.duration_since(start()).as_secs();
+                let count = |count: Option<Replicas>| count.map_or("-".to_owned(), |count| count.to_string());
+                let (from, to) = (count(one.current), count(one.desired));
+                table.push_str(&format!(
+                    "{second:>6} s  {from:>2} -> {to:<2}  {}: {}\n",
+                    one.reason, one.sentence
+                ));
+            }
+        }
+        table
+    }
+
     /// Steps down into the unknown, to learn.
     pub(super) fn probes_down(&self) -> usize {
         let probed = |one: &&Decision| one.reason == Reason::Probing && one.verdict == Verdict::Lower;
@@ -335,6 +354,18 @@ pub(super) fn run_on(
     seconds: u64,
     load: impl Fn(u64) -> u64,
 ) {
+    run_edited(run, plant, rules, seconds, load, |_, _| {});
+}
+
+/// Goes on with a run in which `edit` may spoil what is seen, by the plant's second.
+pub(super) fn run_edited(
+    run: &mut Run,
+    plant: &mut Plant,
+    rules: &Rules,
+    seconds: u64,
+    load: impl Fn(u64) -> u64,
+    edit: impl Fn(u64, &mut Observation),
+) {
     let interval = rules.interval.0.as_secs();
     let window = rules.window().0.as_secs();
     for second in 0..seconds {
@@ -342,7 +373,8 @@ pub(super) fn run_on(
         if plant.second % interval != 3 % interval {
             continue;
         }
-        let observation = plant.observe(window);
+        let mut observation = plant.observe(window);
+        edit(plant.second, &mut observation);
         let memory = std::mem::take(&mut run.memory);
         let (memory, decision) = evaluate(rules, memory, &observation, after(plant.second));
         run.memory = memory;

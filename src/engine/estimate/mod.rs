@@ -9,7 +9,7 @@ pub(crate) mod rate;
 
 use jiff::Timestamp;
 
-use self::capacity::{Capacity, LEAST_SECONDS};
+use self::capacity::Capacity;
 use self::rate::Sample;
 use super::ladder::Ladder;
 use super::look::{Look, most};
@@ -25,6 +25,11 @@ const SHARE_WEIGHT: f64 = 0.2;
 /// The least shares of time at which a busy share tells a capacity.
 const BUSY_FROM: f64 = 0.3;
 
+/// Consumption counts once it has been seen for so many seconds: consumers commit in batches.
+const COUNTED_FROM: f64 = 15.0;
+/// As a lower bound of the capacity it takes longer: one batch too many would be taken for strength.
+const DEMONSTRATED_FROM: f64 = 30.0;
+
 /// What is believed at this turn. `None` is unknown, never zero.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Belief {
@@ -36,6 +41,8 @@ pub(crate) struct Belief {
     pub(crate) sizing_rate: Option<f64>,
     /// Records not processed yet.
     pub(crate) backlog: Option<f64>,
+    /// Records that had not been processed at the start of the look.
+    pub(crate) backlog_before: Option<f64>,
     /// Those that count for the size.
     pub(crate) sizing_backlog: Option<f64>,
     /// Age of the oldest unprocessed record, in seconds.
@@ -108,11 +115,12 @@ pub(crate) fn believe(
         anticipated,
         sizing_rate: anticipated.map(|rate| rate.max(memory.rate.surge().unwrap_or(0.0))),
         backlog: known(look.backlog()),
+        backlog_before: known(look.backlog_before()),
         sizing_backlog: known(look.sizing_backlog()),
         age: known(look.age()),
         overdue,
         capacity: memory.capacity.capacity(rules.capacity_per_replica),
-        working: memory.rate.per_replica(LEAST_SECONDS),
+        working: memory.rate.per_replica(COUNTED_FROM),
         raise_seconds: memory.cost.raise_seconds(),
         lower_seconds: memory.cost.lower_seconds(),
         ladder: Ladder::of(rules, look),
@@ -199,7 +207,7 @@ pub(crate) fn learn(rules: &Rules, memory: &mut Memory, seen: &Observation, look
         memory.capacity.not_busy();
         return;
     };
-    if let Some(rate) = memory.rate.per_replica(2.0 * LEAST_SECONDS) {
+    if let Some(rate) = memory.rate.per_replica(DEMONSTRATED_FROM) {
         memory.capacity.demonstrate(rate, hint);
     }
     if let Some(busy) = look.busy_share.filter(|busy| (BUSY_FROM..=1.0).contains(busy)) {
