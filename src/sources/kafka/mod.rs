@@ -120,8 +120,12 @@ impl Cluster {
                 sweeping
             };
             sweeping.await;
+            let landed = self.board().snapshot.clone().filter(|snapshot| snapshot.order.knows(id));
+            if landed.is_some() {
+                return landed;
+            }
         }
-        self.board().snapshot.clone().filter(|snapshot| snapshot.order.knows(id))
+        None
     }
 
     /// Sweeps in a task of its own: a caller that gives up does not cancel it.
