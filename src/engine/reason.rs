@@ -99,3 +99,38 @@ reasons! {
     /// Time ran backwards, or an input is not a number.
     InputRejected: "Check the clocks of this machine and of the brokers.",
 }
+
+impl Reason {
+    /// Every reason with its meaning and cure, as the page of the documentation.
+    pub fn page() -> String {
+        use strum::IntoEnumIterator as _;
+        let mut page = String::from(
+            "# Reasons\n\nEvery decision carries one of these: in the log, in Kubernetes Events, as a metric's label, in\n\
+             the API and in `explain`. This page is generated from `src/engine/reason.rs`.\n\n\
+             | reason | what it means | what to do |\n|---|---|---|\n",
+        );
+        for reason in Self::iter() {
+            page.push_str(&format!("| `{reason}` | {} | {} |\n", reason.meaning(), reason.cure()));
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_reasons_is_the_list() {
+        let page = Reason::page();
+        assert_eq!(include_str!("../../docs/reasons.md"), page, "docs/reasons.md should be:\n{page}");
+    }
+
+    #[test]
+    fn every_reason_has_a_meaning_and_a_cure() {
+        use strum::IntoEnumIterator as _;
+        for reason in Reason::iter() {
+            assert!(reason.meaning().ends_with('.') && reason.cure().ends_with('.'), "{reason}");
+        }
+    }
+}

@@ -279,6 +279,20 @@ fn paused() -> Run {
     run(&mut Plant::new(World::default(), 2), &Rules { paused: true, ..hinted() }, 60, |_| 300)
 }
 
+fn first_looks() -> Run {
+    edited(
+        2,
+        &hinted(),
+        60,
+        |_| 300,
+        |second, seen| {
+            if second < 10 {
+                backlog(seen, |one| one.arrived_in_window = None);
+            }
+        },
+    )
+}
+
 fn demanded() -> Run {
     edited(
         2,
@@ -312,6 +326,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("tolerant", tolerant()),
         ("troubles", troubles()),
         ("paused", paused()),
+        ("first looks", first_looks()),
         ("demanded", demanded()),
     ]
 }
