@@ -34,7 +34,7 @@ reasons! {
     AtNeed: "Nothing.",
     /// The objective holds for long enough at the current size: a short deficit is cheaper than a move.
     ObjectiveHolds: "Nothing.",
-    /// Nothing is known of the capacity of one replica yet: one more replica, to learn.
+    /// The capacity of one replica has not been measured yet: a step, to learn.
     Probing: "State capacityPerReplica in the policy to skip the probe.",
     /// Work arrived for a workload that rests at 0 replicas.
     Activated: "Nothing.",
@@ -110,7 +110,7 @@ impl Reason {
              | reason | what it means | what to do |\n|---|---|---|\n",
         );
         for reason in Self::iter() {
-            page.push_str(&format!("| `{reason}` | {} | {} |\n", reason.meaning(), reason.cure()));
+            page.extend(["| `", reason.into(), "` | ", reason.meaning(), " | ", reason.cure(), " |\n"]);
         }
         page
     }

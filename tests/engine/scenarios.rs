@@ -254,7 +254,7 @@ fn troubles() -> Run {
         |second, seen| match second / 60 {
             3 => {
                 seen.target.hold =
-                    Some(TargetHold::Owned { owner: "HorizontalPodAutoscaler shop/orders".into() })
+                    Some(TargetHold::Owned { owner: "HorizontalPodAutoscaler shop/orders".into() });
             }
             5 => seen.target.hold = Some(TargetHold::NotFound),
             7 => seen.target.hold = Some(TargetHold::RollingOut),
