@@ -75,7 +75,7 @@ pub(crate) fn known(
     }
     if belief.moving {
         // What piles up while the last move takes effect is no reason for another: only the rate is.
-        let alone = Load { rate, backlog: 0.0, stop: 0.0, catch_up: objective.catch_up };
+        let alone = Load { rate, backlog: 0.0, deepest: 0.0, stop: 0.0, catch_up: objective.catch_up };
         if size::by_age(belief, alone, low).replicas <= draft.current {
             let detail = format!("{load}; the last move is still taking effect");
             draft.hold(Stage::Up, Reason::CatchingUp, detail);

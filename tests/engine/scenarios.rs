@@ -254,7 +254,7 @@ fn troubles() -> Run {
         |second, seen| match second / 60 {
             3 => {
                 seen.target.hold =
-                    Some(TargetHold::Owned { owner: "HorizontalPodAutoscaler shop/orders".into() })
+                    Some(TargetHold::Owned { owner: "HorizontalPodAutoscaler shop/orders".into() });
             }
             5 => seen.target.hold = Some(TargetHold::NotFound),
             7 => seen.target.hold = Some(TargetHold::RollingOut),
@@ -277,6 +277,20 @@ fn troubles() -> Run {
 
 fn paused() -> Run {
     run(&mut Plant::new(World::default(), 2), &Rules { paused: true, ..hinted() }, 60, |_| 300)
+}
+
+fn first_looks() -> Run {
+    edited(
+        2,
+        &hinted(),
+        60,
+        |_| 300,
+        |second, seen| {
+            if second < 10 {
+                backlog(seen, |one| one.arrived_in_window = None);
+            }
+        },
+    )
 }
 
 fn demanded() -> Run {
@@ -312,6 +326,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("tolerant", tolerant()),
         ("troubles", troubles()),
         ("paused", paused()),
+        ("first looks", first_looks()),
         ("demanded", demanded()),
     ]
 }

@@ -65,6 +65,8 @@ pub(crate) struct Belief {
     pub(crate) moving: bool,
     /// Replicas that somebody else has worked out: a floor.
     pub(crate) demand: Option<f64>,
+    /// The largest part of the backlog that lies in one partition.
+    pub(crate) deepest: f64,
 }
 
 /// Seconds of waiting work at which a consumer counts as busy: well over the usual commit interval.
@@ -89,7 +91,7 @@ pub(crate) fn believe(
     memory.capacity.fade(memory.seconds_since_turn(now));
     let fresh = count(memory, seen, look, trust);
     if fresh {
-        watch_move(memory, seen, look, now);
+        watch_move(rules, memory, seen, look, now);
     }
     let usable = !trust.is_blind();
     let known = |figure: Option<f64>| figure.filter(|_| usable);
@@ -129,6 +131,7 @@ pub(crate) fn believe(
             && lasted(memory.unsettled_since, now) < patience
             && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience),
         demand: known(look.demand),
+        deepest: look.deepest(),
     }
 }
 
@@ -186,13 +189,14 @@ fn is_stable(seen: &Observation) -> bool {
 }
 
 /// A move is over once the target is settled, the group stable, and work goes on.
-fn watch_move(memory: &mut Memory, seen: &Observation, look: &Look, now: Timestamp) {
+fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look, now: Timestamp) {
     let at_rest = seen.target.ready == Some(Replicas(0));
     let works = look
         .groups
         .iter()
         .all(|group| group.consumed.is_some_and(|consumed| consumed > 0.0) || group.lag == Some(0));
-    memory.cost.watch(seen.target.settled && (at_rest || (is_stable(seen) && works)), now);
+    let over = seen.target.settled && (at_rest || (is_stable(seen) && works));
+    memory.cost.watch(over, 4.0 * rules.interval.as_secs_f64(), now);
 }
 
 /// Learns from a look what one replica can do.

@@ -105,7 +105,7 @@ impl RateMemory {
             return 0.0;
         };
         let rise = |from: &Sample, to: &Sample| {
-            let apart = ((from.seconds + to.seconds) / 2.0).max(1e-3);
+            let apart = f64::midpoint(from.seconds, to.seconds).max(1e-3);
             (to.arrived / to.seconds - from.arrived / from.seconds) / apart
         };
         rise(a, b).min(rise(b, c)).min(rise(c, d)).max(0.0)
