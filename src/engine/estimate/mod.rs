@@ -62,6 +62,9 @@ pub(crate) struct Belief {
     pub(crate) busiest_share: Option<f64>,
     /// Whether the last move is still under way.
     pub(crate) moving: bool,
+    /// Whether replicas that were asked for are not ready, and have not been for so long that nobody waits
+    /// for them any more.
+    pub(crate) unsettled: bool,
     /// Replicas that somebody else has worked out: a floor.
     pub(crate) demand: Option<f64>,
     /// The largest part of the backlog that lies in one partition.
@@ -126,6 +129,7 @@ pub(crate) fn believe(
         lower_seconds: memory.cost.lower_seconds(),
         ladder: Ladder::of(rules, look),
         busiest_share: smoothed,
+        unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving: (memory.cost.under_way() || memory.unsettled_since.is_some())
             && lasted(memory.unsettled_since, now) < patience
             && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience),
