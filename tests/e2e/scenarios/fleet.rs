@@ -1,0 +1,122 @@
+//! Many groups and partitions on real brokers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+use rdkafka::admin::{NewTopic, TopicReplication};
+use serde_json::json;
+
+use crate::support::cluster::User;
+use crate::support::daemon::{Daemon, plain_kafka};
+use crate::support::kafka::{Kafka, Layout};
+use crate::support::objects::{Image, policy};
+use crate::support::waiting::eventually;
+use crate::support::world::Case;
+
+const TOPICS: usize = 100;
+const PARTITIONS: i32 = 20;
+const LAG: u64 = 5;
+/// Requests for one sweep over everything, whatever the number of groups. One broker and one reset
+/// policy: metadata, list of groups, coordinators, one fetch of all groups' offsets, and ends, starts
+/// and times in chunks of partitions.
+const REQUESTS: f64 = 40.0;
+
+/// 100 groups with 2,000 partitions: what one sweep costs, counted by the broker itself.
+pub(super) async fn two_thousand_partitions_and_a_hundred_groups(case: Case) -> Result<()> {
+    let layout = Layout { brokers: 1, log_requests: true, properties: &[] };
+    let kafka = Kafka::start(case.tools(), &case.path("kafka"), layout).await?;
+    let admin = kafka.admin()?;
+    let names: Vec<String> = (0..TOPICS).map(|index| format!("fleet-{index:03}")).collect();
+    for chunk in names.chunks(25) {
+        let topics: Vec<_> =
+            chunk.iter().map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))).collect();
+        admin.create_all(&topics).await?;
+    }
+    kafka.whole().await?;
+    let start: BTreeMap<i32, i64> = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
+    for name in &names {
+        admin.produce(name, 0, usize::try_from(LAG)?).await?;
+        admin.commit(name, name, &start).await?;
+    }
+
+    let home = case.home().await?;
+    home.deploy("consumer", &Image::Pause, 1).await?;
+    let mut policies = String::new();
+    for name in &names {
+        home.deploy(name, &Image::Pause, 0).await?;
+        let spec = json!({
+            "target": {"scaleTargetRef": {"kind": "Deployment", "name": name}},
+            "sources": [{"kafkaLag": {"cluster": "main", "group": name, "topics": [name]}}],
+            "objective": {"lagPerReplica": 1}, "minReplicas": 0, "maxReplicas": 20,
+        });
+        writeln!(policies, "---\n{}", policy(Some(case.name), name, &spec))?;
+    }
+    let mut setup = case.setup().await?;
+    setup.kubeconfig = case.cluster().await?.kubeconfig(User::DryTidegate);
+    setup.connections = plain_kafka(&kafka.bootstrap());
+    setup.mode = "Recommend";
+    setup.further = json!({
+        "interval": "5s", "limits": {"kubernetesRequestsPerSecond": 500, "sourceTimeout": "20s"},
+    });
+    let daemon = Daemon::prepare(setup)?;
+    daemon.policies("fleet.yaml", &policies)?;
+    daemon.launch().await?;
+    eventually("every workload is decided on", || async {
+        let workloads = daemon.workloads().await?;
+        let known = workloads.iter().filter(|workload| workload.backlog == Some(LAG)).count();
+        ensure!(known == TOPICS, "{known} of {} workloads know their backlog", workloads.len());
+        Ok(Some(()))
+    })
+    .await?;
+    measure(&case, &kafka, &daemon, names.first().context("no topics")?).await?;
+    ensure!(daemon.stop().await?.success());
+    Ok(())
+}
+
+/// Requests per sweep as the broker logged them, and what the daemon says of itself.
+async fn measure(case: &Case, kafka: &Kafka, daemon: &Daemon, name: &str) -> Result<()> {
+    const SWEEPS: u32 = 4;
+    let before = requests(kafka)?;
+    daemon.turns_pass(case.name, name, usize::try_from(SWEEPS)?).await?;
+    let after = requests(kafka)?;
+    let mut total = 0;
+    let mut parts = Vec::new();
+    for (kind, count) in &after {
+        let count = count - before.get(kind).copied().unwrap_or_default();
+        total += count;
+        if count > 0 {
+            parts.push(format!("{kind} {count}"));
+        }
+    }
+    let per_sweep = f64::from(total) / f64::from(SWEEPS);
+    case.figure(&format!(
+        "{TOPICS} groups, {} partitions: {per_sweep:.1} requests a sweep ({} in {SWEEPS} sweeps)",
+        TOPICS * usize::try_from(PARTITIONS)?,
+        parts.join(", "),
+    ));
+    let main = [("kind", "kafka"), ("name", "main")];
+    let sweeps = daemon.metric("tidegate_sweeps_total", &main).await?;
+    let seconds = daemon.metric("tidegate_sweep_seconds_total", &main).await?;
+    let own = daemon.metric("tidegate_sweep_requests_total", &main).await?;
+    case.figure(&format!(
+        "by the daemon's own count {:.1} requests and {:.3} s a sweep; resident memory {} MiB",
+        own / sweeps,
+        seconds / sweeps,
+        daemon.resident_bytes()? >> 20,
+    ));
+    ensure!(total > 0, "the broker logged no request of the daemon's");
+    ensure!(per_sweep <= REQUESTS, "{per_sweep} requests a sweep are too many");
+    Ok(())
+}
+
+/// Requests of the daemon's by kind, as the broker logged them.
+fn requests(kafka: &Kafka) -> Result<BTreeMap<String, u32>> {
+    let log = kafka.request_log(1)?;
+    let mut counts = BTreeMap::new();
+    for line in log.lines().filter(|line| line.contains("\"clientId\":\"tidegate")) {
+        let kind = line.split("\"requestApiKeyName\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        *counts.entry(kind.context("a request without a name")?.to_owned()).or_default() += 1;
+    }
+    Ok(counts)
+}
