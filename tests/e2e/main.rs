@@ -129,7 +129,7 @@ async fn one(world: &Arc<World>, scenario: Scenario) -> bool {
             true
         }
         Err((error, logs)) => {
-            println!("FAILED  {} ({seconds} s): {error:?}\n{logs}", scenario.name);
+            println!("FAILED  {} ({seconds} s): {error:#}\n{logs}", scenario.name);
             false
         }
     }

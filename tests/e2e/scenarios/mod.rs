@@ -7,6 +7,7 @@ mod fleet;
 mod hpa;
 mod keda;
 mod secure;
+mod servers;
 mod steady;
 mod storm;
 
@@ -33,6 +34,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    "servers": 1, servers::people_can_do_it_by_hand;
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;

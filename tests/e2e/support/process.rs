@@ -135,6 +135,15 @@ fn append(path: &Path) -> Result<File> {
         .with_context(|| format!("open {}", path.display()))
 }
 
+/// A child that should run has ended: waiting for it is in vain.
+#[derive(Debug, thiserror::Error)]
+#[error("{program} ended with {status}:\n{log}")]
+pub(crate) struct Ended {
+    program: String,
+    status: ExitStatus,
+    log: String,
+}
+
 /// A running child; killed with its whole group when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -163,9 +172,12 @@ impl Process {
     pub(crate) fn check(&self) -> Result<()> {
         match self.exit()? {
             None => Ok(()),
-            Some(status) => {
-                bail!("{} ended with {status}:\n{}", self.program.path.display(), tail(self.log(), 25))
+            Some(status) => Err(Ended {
+                program: self.program.path.display().to_string(),
+                status,
+                log: tail(self.log(), 25),
             }
+            .into()),
         }
     }
 

@@ -127,30 +127,35 @@ impl Admin {
         Ok(())
     }
 
-    /// Commits offsets for a group that has no members.
+    /// Commits offsets for a group that has no members. A fresh cluster first has to find a coordinator.
     pub(crate) async fn commit(&self, group: &str, topic: &str, offsets: &Offsets) -> Result<()> {
-        let consumer: BaseConsumer = config(&self.bootstrap).set("group.id", group).create()?;
+        let consumer: Arc<BaseConsumer> = Arc::new(config(&self.bootstrap).set("group.id", group).create()?);
         let list = list(topic, offsets)?;
-        let what = format!("commit {topic} for {group}");
-        tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)).await?.context(what)
+        eventually(&format!("commit {topic} for {group}"), || async {
+            let (consumer, list) = (Arc::clone(&consumer), list.clone());
+            tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)).await??;
+            Ok(Some(()))
+        })
+        .await
     }
 
-    /// The end of every partition of a topic.
+    /// The end of every partition of a topic. A fresh topic's leaders first have to know that they lead.
     pub(crate) async fn ends(&self, topic: &str, partitions: i32) -> Result<Offsets> {
         let mut question = TopicPartitionList::new();
         for partition in 0..partitions {
             question.add_partition_offset(topic, partition, Offset::End)?;
         }
-        let reader = Arc::clone(&self.reader);
-        let answer = tokio::task::spawn_blocking(move || reader.offsets_for_times(question, CALL)).await??;
-        answer
-            .elements()
-            .iter()
-            .map(|element| match (element.error(), element.offset()) {
+        eventually(&format!("the ends of {topic}"), || async {
+            let (reader, question) = (Arc::clone(&self.reader), question.clone());
+            let answer =
+                tokio::task::spawn_blocking(move || reader.offsets_for_times(question, CALL)).await??;
+            let ends = answer.elements().iter().map(|element| match (element.error(), element.offset()) {
                 (Ok(()), Offset::Offset(offset)) => Ok((element.partition(), offset)),
-                (error, offset) => bail!("end of {topic}/{}: {error:?} {offset:?}", element.partition()),
-            })
-            .collect()
+                (error, offset) => bail!("{}: {error:?} {offset:?}", element.partition()),
+            });
+            ends.collect::<Result<_>>().map(Some)
+        })
+        .await
     }
 
     /// Commits the end of every partition: the group has nothing left to do.

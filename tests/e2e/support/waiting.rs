@@ -7,10 +7,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::Instant;
 
+use super::process::Ended;
+
 /// Generous: a machine with neighbours is ten times slower than one without.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Looks until `probe` gives a value, for at most [`PATIENCE`]. A failing look counts as "not yet".
+/// Looks until `probe` gives a value, for at most [`PATIENCE`]. A failing look counts as "not
+/// yet", unless what it looks at has ended.
 pub(crate) async fn eventually<T, F, L>(what: &str, mut probe: F) -> Result<T>
 where
     F: FnMut() -> L,
@@ -22,6 +25,7 @@ where
         match probe().await {
             Ok(Some(value)) => return Ok(value),
             Ok(None) => last = None,
+            Err(error) if error.is::<Ended>() => return Err(error.context(format!("waiting: {what}"))),
             Err(error) => last = Some(error),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
