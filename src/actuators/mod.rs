@@ -1,10 +1,27 @@
 //! Where decisions go. An actuator reads its target and writes a decision to it, fenced.
 
+mod api;
+pub mod bounds;
+pub mod hpa;
+pub mod owners;
+pub mod progress;
+pub mod quantity;
+mod reading;
+mod rivals;
+pub mod scale;
+mod scaled;
+pub mod scaled_object;
+mod sighting;
+
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
+use crate::policy::Policy;
+use crate::policy::target::TargetSpec;
 
 /// One policy's target.
 pub trait Actuator: Send + Sync {
@@ -14,6 +31,20 @@ pub trait Actuator: Send + Sync {
 
     /// Writes `change` if the object still is exactly the one that `fence` was read from.
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>>;
+}
+
+/// The actuator of a policy's target. Asks nothing yet.
+///
+/// A policy that changes gets a new actuator, which also makes it forget who took a target's replicas
+/// from us: editing a policy renews the consent.
+pub fn for_policy(client: &kube::Client, policy: &Policy) -> Arc<dyn Actuator> {
+    match &policy.target {
+        TargetSpec::ScaleTargetRef(target) => {
+            Arc::new(scale::ScaleActuator::new(client.clone(), policy.id.namespace.clone(), target.clone()))
+        }
+        TargetSpec::HorizontalPodAutoscaler(target) => Arc::new(hpa::actuator(client, &policy.id, target)),
+        TargetSpec::ScaledObject(target) => Arc::new(scaled_object::actuator(client, &policy.id, target)),
+    }
 }
 
 /// Why a target was not written.

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::actuators::{ActuateError, Actuator};
-use crate::engine::observation::Fence;
+use crate::engine::observation::{Fence, Quality, TargetReading};
 use crate::engine::{Change, Memory, Observation, evaluate};
 use crate::policy::{Mode, Policy};
 use crate::record::{Outcome, Turn};
@@ -38,13 +38,15 @@ impl std::fmt::Debug for Workload {
 }
 
 impl Workload {
-    /// Takes one turn. A source that does not answer within `patience` counts as missing.
+    /// Takes one turn. A source that does not answer within `patience` counts as missing; so does a
+    /// target that does not within an interval.
     pub async fn turn(&mut self, now: Timestamp, patience: Duration) -> Turn {
         let observation = self.observe(now, patience).await;
         let before = std::mem::take(&mut self.memory);
         let (after, decision) = evaluate(&self.policy.rules, before.clone(), &observation, now);
         self.memory = after;
-        let outcome = self.carry_out(decision.change.as_ref(), observation.target.fence.as_ref()).await;
+        let fence = observation.target.fence.as_ref();
+        let outcome = self.carry_out(decision.change.as_ref(), fence, patience).await;
         Turn {
             workload: self.policy.id.clone(),
             target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
@@ -66,13 +68,16 @@ impl Workload {
                 Err(_) => sources::missing(spec, window, now, &format!("no answer within {patience:?}")),
             }
         });
-        let (target, sources) = tokio::join!(self.target.observe(now), join_all(readings));
-        Observation { target, sources }
+        // A target may also have to wait for the API server's turn among many: an interval at most.
+        let long = patience.max(self.policy.rules.interval.0);
+        let target = tokio::time::timeout(long, self.target.observe(now));
+        let (target, sources) = tokio::join!(target, join_all(readings));
+        Observation { target: target.unwrap_or_else(|_| unread(now, long)), sources }
     }
 
     /// Writes where there is something to write and the mode allows it: the only difference between a
     /// dry and a live turn.
-    async fn carry_out(&self, change: Option<&Change>, fence: Option<&Fence>) -> Outcome {
+    async fn carry_out(&self, change: Option<&Change>, fence: Option<&Fence>, patience: Duration) -> Outcome {
         let Some(change) = change else { return Outcome::Held };
         if self.mode != Mode::Apply {
             return Outcome::Recommended;
@@ -82,7 +87,13 @@ impl Workload {
                 problem: "the target was read without a version to fence the write with".into(),
             };
         };
-        match self.target.apply(change, fence).await {
+        let unanswered = || ActuateError::Failed {
+            problem: format!(
+                "the write was not answered within {patience:?}; the next turn sees what became of it"
+            ),
+        };
+        let applied = tokio::time::timeout(patience, self.target.apply(change, fence)).await;
+        match applied.unwrap_or_else(|_| Err(unanswered())) {
             Ok(()) => Outcome::Applied,
             Err(ActuateError::Conflict) => Outcome::Conflicted,
             Err(error @ ActuateError::Owned { .. }) => Outcome::Yielded { problem: error.to_string() },
@@ -90,5 +101,21 @@ impl Workload {
                 Outcome::Failed { problem: error.to_string() }
             }
         }
+    }
+}
+
+/// The reading of a target that did not answer.
+fn unread(now: Timestamp, patience: Duration) -> TargetReading {
+    TargetReading {
+        sampled_at: now,
+        quality: Quality::Missing,
+        current: None,
+        ceiling: None,
+        metric_target: None,
+        ready: None,
+        settled: false,
+        hold: None,
+        problem: Some(format!("no answer within {patience:?}")),
+        fence: None,
     }
 }

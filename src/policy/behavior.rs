@@ -24,6 +24,7 @@ pub struct ScalingRules {
     /// Unset: 0 for up, 300 for down.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[garde(inner(range(max = 3600)))]
+    #[schemars(range(max = 3600))]
     pub stabilization_window_seconds: Option<u32>,
     /// Step limits. Unset: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -35,6 +36,7 @@ pub struct ScalingRules {
     /// The relative change that is too small to act on. Unset: 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[garde(inner(range(min = 0.0, max = 1.0)))]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub tolerance: Option<f64>,
 }
 

@@ -3,12 +3,22 @@
 //! A [`document`] is what people write; [`Policy`] and [`settings::Settings`] are what is left once it
 //! has been checked. Nothing in this room reads files, the network or the clock.
 
+pub mod admit;
 pub mod behavior;
+mod check;
 pub mod document;
+mod form;
+mod hints;
+mod names;
+pub mod problem;
+pub mod read;
 pub mod rules;
+pub mod schema;
 pub mod settings;
+mod shape;
 pub mod source;
 pub mod target;
+mod tree;
 pub mod units;
 
 use std::fmt;

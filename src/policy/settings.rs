@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use super::document::{ApiVersion, SettingsKind};
+use super::names::{host_and_port, http_address, label, label_or_any, subdomain};
 use super::units::TimeSpan;
 
 /// Static configuration of the daemon.
@@ -28,6 +29,7 @@ pub struct Settings {
     pub interval: TimeSpan,
     /// Namespaces whose labelled ConfigMaps hold policies. Empty: none. `"*"`: all.
     #[serde(default)]
+    #[garde(inner(custom(label_or_any)))]
     pub watch_namespaces: Vec<String>,
     /// Files and directories with policies, read again when their contents change.
     #[serde(default)]
@@ -71,10 +73,11 @@ pub struct Connections {
 #[garde(allow_unvalidated)]
 pub struct KafkaConnection {
     /// `host:port` of some brokers.
-    #[garde(length(min = 1))]
+    #[garde(length(min = 1), inner(custom(host_and_port)))]
     pub bootstrap_servers: Vec<String>,
     /// Namespaces whose policies may name this cluster; `["*"]` unless said.
     #[serde(default = "defaults::everywhere")]
+    #[garde(inner(custom(label_or_any)))]
     pub namespaces: Vec<String>,
     /// TLS; plain text where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +141,7 @@ pub struct PrometheusConnection {
     pub url: String,
     /// Namespaces whose policies may name this server; `["*"]` unless said.
     #[serde(default = "defaults::everywhere")]
+    #[garde(inner(custom(label_or_any)))]
     pub namespaces: Vec<String>,
     /// File with a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,18 +149,6 @@ pub struct PrometheusConnection {
     /// PEM file of the authorities to trust; the system's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is garde's")]
-fn http_address(url: &str, _: &()) -> garde::Result {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
-        None | Some("") => Err(garde::Error::new("expected http://HOST[:PORT] or https://HOST[:PORT]")),
-        Some(authority) if authority.contains('@') => {
-            Err(garde::Error::new("credentials do not belong into an address: use bearerTokenFile"))
-        }
-        Some(_) => Ok(()),
-    }
 }
 
 /// The daemon's own HTTP endpoints.
@@ -209,9 +201,10 @@ pub struct JournalFile {
 pub struct MemoryStore {
     /// Namespace of the ConfigMaps; the daemon's own unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(label)))]
     pub namespace: Option<String>,
     /// What the ConfigMaps' names start with.
-    #[garde(length(min = 1, max = 200))]
+    #[garde(length(min = 1, max = 200), custom(subdomain))]
     pub name: String,
     /// ConfigMaps to spread the policies over.
     #[garde(range(min = 1, max = 64))]

@@ -4,6 +4,8 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::topic;
+
 /// One source of readings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -27,6 +29,7 @@ pub struct KafkaLag {
     pub group: String,
     /// The topics that count; every topic the group has committed offsets for where none is named.
     #[serde(default)]
+    #[garde(inner(custom(topic)))]
     pub topics: Vec<String>,
     /// What the consumers read: with `readCommitted` an open transaction is not yet backlog.
     #[serde(default)]

@@ -4,6 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::subdomain;
 use super::rules::MetricTarget;
 
 /// The one object that a policy moves.
@@ -60,7 +61,7 @@ pub struct ScaleTargetRef {
     #[garde(length(min = 1))]
     pub kind: String,
     /// Name, in the policy's namespace.
-    #[garde(length(min = 1, max = 253))]
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
 }
 
@@ -73,7 +74,7 @@ fn apps_v1() -> String {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HpaTarget {
     /// Name, in the policy's namespace.
-    #[garde(length(min = 1, max = 253))]
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
     /// The metric whose target value follows the measured capacity; none unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +117,6 @@ pub enum HpaMetricMeaning {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScaledObjectTarget {
     /// Name, in the policy's namespace.
-    #[garde(length(min = 1, max = 253))]
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
 }

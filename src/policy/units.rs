@@ -1,6 +1,7 @@
 //! Numbers with their units, and the only conversions between floats and integers in the crate.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -60,6 +61,9 @@ pub fn records_between(from: i64, to: i64) -> u64 {
 pub struct TimeSpan(pub Duration);
 
 impl TimeSpan {
+    /// The JSON Schema format that marks a length of time.
+    pub(crate) const FORMAT: &str = "time-span";
+
     /// A span of whole seconds.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -101,13 +105,44 @@ impl Serialize for TimeSpan {
     }
 }
 
+impl FromStr for TimeSpan {
+    type Err = NotATimeSpan;
+
+    /// Whole numbers with units, longest first or not: `1h30m`, `90s`, `1d`.
+    fn from_str(text: &str) -> Result<Self, NotATimeSpan> {
+        let mut total = Duration::ZERO;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let unit_at = rest.find(|c: char| !c.is_ascii_digit()).ok_or(NotATimeSpan)?;
+            let (number, tail) = rest.split_at(unit_at);
+            let number: u64 = number.parse().map_err(|_| NotATimeSpan)?;
+            let unit_ends = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+            let (unit, tail) = tail.split_at(unit_ends);
+            let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+            let part = match unit {
+                "ms" => Some(Duration::from_millis(number)),
+                "s" => seconds(1),
+                "m" => seconds(60),
+                "h" => seconds(3600),
+                "d" => seconds(86_400),
+                _ => None,
+            };
+            total = part.and_then(|part| total.checked_add(part)).ok_or(NotATimeSpan)?;
+            rest = tail;
+        }
+        if text.is_empty() { Err(NotATimeSpan) } else { Ok(Self(total)) }
+    }
+}
+
+/// A text is no length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a duration such as 45s, 5m or 1h30m")]
+pub struct NotATimeSpan;
+
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected =
-            || serde::de::Error::custom(format!("`{text}` is not a duration such as 45s, 5m or 1h30m"));
-        let parsed: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
-        Duration::try_from(parsed).map(Self).map_err(|_| expected())
+        text.parse().map_err(|error| serde::de::Error::custom(format!("`{text}` is {error}")))
     }
 }
 
@@ -119,8 +154,9 @@ impl JsonSchema for TimeSpan {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
+            "format": Self::FORMAT,
             "description": "A length of time such as 45s, 5m or 1h30m.",
-            "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$",
+            "pattern": "^([0-9]+(ms|s|m|h|d))+$",
         })
     }
 }
@@ -145,7 +181,14 @@ mod tests {
             let span: TimeSpan = serde_json::from_value(text.into()).unwrap();
             assert_eq!(span.to_string(), text);
         }
-        assert!(serde_json::from_value::<TimeSpan>("soon".into()).is_err());
-        assert!(serde_json::from_value::<TimeSpan>("-5s".into()).is_err());
+        assert_eq!("1d".parse(), Ok(TimeSpan::from_secs(86_400)));
+        assert_eq!("90m".parse::<TimeSpan>().unwrap().to_string(), "1h30m");
+        for text in ["", "soon", "-5s", "5", "1.5h", "5 m", "5m ", "s", "99999999999999999999s", "1e3s", "٣s"]
+        {
+            assert_eq!(text.parse::<TimeSpan>(), Err(NotATimeSpan), "{text:?}");
+        }
+        for text in [u64::MAX.to_string() + "d", u64::MAX.to_string() + "s" + &u64::MAX.to_string() + "s"] {
+            assert_eq!(text.parse::<TimeSpan>(), Err(NotATimeSpan), "{text:?}");
+        }
     }
 }

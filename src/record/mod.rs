@@ -1,5 +1,19 @@
 //! What we say about it: every turn of every workload.
 
+pub mod board;
+mod error;
+pub mod events;
+pub mod journal;
+pub mod memory_store;
+pub mod metrics;
+mod recorder;
+pub mod report;
+#[cfg(test)]
+pub(crate) mod samples;
+
+pub use error::RecordError;
+pub use recorder::Recorder;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

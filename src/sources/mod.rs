@@ -1,11 +1,18 @@
 //! Where numbers come from. A source turns a server's answers into readings with an age and a quality.
 
+mod connections;
+mod kafka;
+mod meter;
+mod prometheus;
+
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::engine::observation::{BacklogReading, GroupState, MetricReading, Quality, SourceReading};
 use crate::policy::TimeSpan;
 use crate::policy::source::SourceSpec;
+
+pub use connections::{ConnectionStatus, Connections, SourceError, SweepStats};
 
 /// One policy's source.
 pub trait Source: Send + Sync {

@@ -1,0 +1,118 @@
+//! Replicas of anything with a scale sub-resource, written through it.
+//!
+//! Read: the object (its status, its version, who owns its replicas), its scale where the kind is not a
+//! well-known one, and the namespace's HPAs and ScaledObjects. Written: one merge patch of the scale
+//! sub-resource with uid and resourceVersion, so the account needs no right to change the object itself.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::api::{ReadError, refusal, unreadable};
+use super::owners::{self, MANAGER, Standing, Tenure};
+use super::reading::{self, Parts};
+use super::rivals;
+use super::scaled::{Resources, Scaled};
+use super::sighting::{LastSeen, Sighting, fence};
+use super::{ActuateError, Actuator};
+use crate::engine::Change;
+use crate::engine::observation::{Fence, TargetHold, TargetReading};
+use crate::policy::target::ScaleTargetRef;
+
+/// Moves one object's replicas.
+pub struct ScaleActuator {
+    client: Client,
+    namespace: String,
+    target: ScaleTargetRef,
+    resources: Resources,
+    tenure: Mutex<Tenure>,
+    seen: LastSeen,
+}
+
+impl std::fmt::Debug for ScaleActuator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ScaleActuator").field(&self.scaled()).finish()
+    }
+}
+
+impl ScaleActuator {
+    /// An actuator for `target` in `namespace`. Asks nothing yet.
+    pub fn new(client: Client, namespace: String, target: ScaleTargetRef) -> Self {
+        let (resources, tenure, seen) = (Resources::default(), Mutex::default(), LastSeen::default());
+        Self { client, namespace, target, resources, tenure, seen }
+    }
+
+    fn scaled(&self) -> Scaled<'_> {
+        let ScaleTargetRef { api_version, kind, name } = &self.target;
+        Scaled { namespace: &self.namespace, api_version, kind, name }
+    }
+
+    async fn read(&self, now: Timestamp) -> Result<TargetReading, ReadError> {
+        let scaled = self.scaled();
+        let api = self.resources.api(&self.client, scaled).await?;
+        let object = async { api.get_opt(scaled.name).await?.ok_or(ReadError::NotFound) };
+        let (object, rival) = futures::try_join!(object, rivals::rival(&self.client, scaled))?;
+        let (current, progress) = scaled.measure(&api, &object).await?;
+        let standing = self.standing(&object, rival.is_some(), now);
+        let hold = rival
+            .or_else(|| parent(scaled.namespace, &object))
+            .map(|owner| TargetHold::Owned { owner })
+            .or_else(|| reading::hold(&standing, progress));
+        self.seen.set(Sighting::of(&object, standing == Standing::Adopt));
+        let parts = Parts { current: Some(current), hold, fence: fence(&object), ..Parts::default() };
+        Ok(reading::reading(now, parts, progress))
+    }
+
+    fn standing(&self, object: &DynamicObject, rival: bool, now: Timestamp) -> Standing {
+        let mut tenure = self.tenure.lock().unwrap_or_else(PoisonError::into_inner);
+        if rival {
+            tenure.forget();
+            return Standing::Free;
+        }
+        tenure.see(&object.metadata, now)
+    }
+
+    async fn write(&self, change: &Change, fence: &Fence) -> Result<(), ActuateError> {
+        let scaled = self.scaled();
+        let api = &self.resources.api(&self.client, scaled).await.map_err(unreadable)?;
+        let patch = |fence| patch(api, scaled.name, change, fence);
+        self.seen.at(fence).write(api, scaled.name, patch).await
+    }
+}
+
+async fn patch(
+    api: &Api<DynamicObject>,
+    name: &str,
+    change: &Change,
+    fence: Fence,
+) -> Result<(), ActuateError> {
+    let patch = json!({
+        "metadata": { "uid": fence.uid, "resourceVersion": fence.resource_version },
+        "spec": { "replicas": change.replicas },
+    });
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let written = api.patch_scale(name, &params, &Patch::Merge(&patch)).await;
+    written.map(drop).map_err(|error| refusal(&error))
+}
+
+impl Actuator for ScaleActuator {
+    fn observe(&self, now: Timestamp) -> BoxFuture<'_, TargetReading> {
+        Box::pin(reading::patiently(now, self.scaled(), self.read(now)))
+    }
+
+    fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {
+        Box::pin(reading::written_patiently(self.write(change, fence)))
+    }
+}
+
+/// A ReplicaSet belongs to its Deployment, which would undo every change of it.
+fn parent(namespace: &str, object: &DynamicObject) -> Option<String> {
+    match owners::controller(&object.metadata)? {
+        ("apps", "Deployment", name) => Some(format!("Deployment {namespace}/{name}")),
+        _ => None,
+    }
+}

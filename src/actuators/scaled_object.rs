@@ -1,0 +1,52 @@
+//! KEDA's ScaledObjects (keda.sh/v1alpha1): `minReplicaCount` and `maxReplicaCount`.
+
+use kube::api::DynamicObject;
+use kube::{Client, ResourceExt as _};
+
+use super::bounds::{BoundsActuator, Shape};
+use super::rivals::{scaled_objects, target_of};
+use crate::policy::target::ScaledObjectTarget;
+use crate::policy::{Replicas, WorkloadId};
+
+/// What all of KEDA's annotations that pause scaling begin with.
+const PAUSED: &str = "autoscaling.keda.sh/paused";
+
+/// An actuator for the bounds of the ScaledObject that `policy` names. Asks nothing yet.
+pub fn actuator(client: &Client, policy: &WorkloadId, target: &ScaledObjectTarget) -> BoundsActuator {
+    let shape = Shape {
+        resource: scaled_objects,
+        lower: ("minReplicaCount", Replicas(0)),
+        upper: ("maxReplicaCount", Some(Replicas(100))),
+        hold: paused,
+        target: target_of,
+    };
+    BoundsActuator::new(client, policy, &target.name, None, shape)
+}
+
+/// Somebody has taken the workload out of KEDA's hands for now: its bounds are not ours to move either.
+fn paused(object: &DynamicObject) -> Option<String> {
+    let by =
+        object.annotations().iter().find(|(name, value)| name.starts_with(PAUSED) && *value != "false")?;
+    Some(format!("the annotation {}={} (remove it to go on)", by.0, by.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("autoscaling.keda.sh/paused", "true", true)]
+    #[case("autoscaling.keda.sh/paused", "false", false)]
+    #[case("autoscaling.keda.sh/paused-replicas", "0", true)]
+    #[case("autoscaling.keda.sh/paused-scale-in", "true", true)]
+    #[case("autoscaling.keda.sh/force-activation", "true", false)]
+    fn a_pause_is_respected(#[case] name: &str, #[case] value: &str, #[case] holds: bool) {
+        let object =
+            serde_json::from_value(json!({ "metadata": { "annotations": { (name): value } } })).unwrap();
+        let expected = holds.then(|| format!("the annotation {name}={value} (remove it to go on)"));
+        assert_eq!(paused(&object), expected);
+    }
+}

@@ -1,0 +1,199 @@
+//! `tidegate explain`: why a workload has the size it has.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use super::output;
+use super::recommend::with_patience;
+use super::setup::{self, Setup};
+use crate::daemon::clock;
+use crate::daemon::look::Look;
+use crate::engine::decision::{Estimate, Step};
+use crate::policy::WorkloadId;
+use crate::record::report::WorkloadDetail;
+
+/// Arguments of `tidegate explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workload: the namespace and name of its policy
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = workload)]
+    workload: WorkloadId,
+    /// Ask the daemon at this address (in a cluster: through kubectl port-forward, or inside its Pod)
+    #[arg(long, env = "TIDEGATE_DAEMON", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    daemon: String,
+    /// Ask no daemon: look at the cluster once, with the policies of the settings or of these paths
+    #[arg(long, value_name = "POLICY", num_args = 0.., conflicts_with = "daemon")]
+    look: Option<Vec<PathBuf>>,
+    #[command(flatten)]
+    setup: Setup,
+    /// How to write the answer
+    #[arg(long, short, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How an explanation is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// The documented contract (docs/api.md)
+    Json,
+}
+
+fn workload(text: &str) -> Result<WorkloadId, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(WorkloadId { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err("expected NAMESPACE/NAME, as `tidegate recommend` lists them".to_owned()),
+    }
+}
+
+/// Explains one workload's last decision, or one made on the spot.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    setup::block_on(async move {
+        let detail = match &args.look {
+            Some(paths) => look(&args.setup, &args.workload, paths).await?,
+            None => ask(&args.daemon, &args.workload).await?,
+        };
+        output::print(&match args.format {
+            Format::Text => text(&detail),
+            Format::Json => serde_json::to_string_pretty(&detail)? + "\n",
+        })?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// What the API says in place of an answer.
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    error: String,
+    #[serde(default)]
+    nearby: Vec<String>,
+}
+
+async fn ask(daemon: &str, id: &WorkloadId) -> anyhow::Result<WorkloadDetail> {
+    let url = format!("{}/api/v1/workloads/{}/{}", daemon.trim_end_matches('/'), id.namespace, id.name);
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let response = client.get(&url).send().await.with_context(|| {
+        format!(
+            "no daemon answers at {daemon}: name it with --daemon URL \
+             (for example after `kubectl port-forward deploy/tidegate 8080`), or look without one with --look"
+        )
+    })?;
+    let status = response.status();
+    let body = response.text().await.with_context(|| format!("the answer of {url} broke off"))?;
+    if status == StatusCode::OK {
+        return serde_json::from_str(&body)
+            .with_context(|| format!("the answer of {url} is not understood: is it this version's daemon?"));
+    }
+    match serde_json::from_str::<Refusal>(&body) {
+        Ok(Refusal { error, nearby }) => bail!("{error}{}", suggestion(&nearby)),
+        Err(_) => bail!("{url} answered {status}: is it a tidegate daemon?"),
+    }
+}
+
+fn suggestion(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(": did you mean {}?", names.join(", ")) }
+}
+
+async fn look(setup: &Setup, id: &WorkloadId, paths: &[PathBuf]) -> anyhow::Result<WorkloadDetail> {
+    setup::must_exist(paths)?;
+    let settings = setup.settings()?;
+    let real = setup.equip(&settings).await?;
+    let known = setup::policies(paths, &settings, &real).await?;
+    let policies = known.admission.policies.iter().map(|admitted| &admitted.policy);
+    let Some(policy) = policies.clone().find(|policy| policy.id == *id) else {
+        let refused = known.admission.rejections.iter().filter(|rejection| rejection.id.as_ref() == Some(id));
+        let problems: Vec<_> =
+            refused.flat_map(|rejection| &rejection.problems).map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            bail!("the policy of {id} is refused\n{}", problems.join("\n"));
+        }
+        let mut names: Vec<_> = policies.map(|policy| policy.id.to_string()).collect();
+        names.sort_by_cached_key(|name| strsim::damerau_levenshtein(name, &id.to_string()));
+        names.truncate(3);
+        bail!("no policy {id}{}", suggestion(&names));
+    };
+    let memories = setup::memories(&real, &settings).await;
+    let patience = settings.limits.source_timeout.0;
+    let mut look = Look::new([policy], &real, &memories, settings.mode, patience);
+    let turns = with_patience(look.look(clock::now()), 1).await;
+    let turn = turns.first().context("the look gave no answer")?;
+    Ok(WorkloadDetail::from(turn))
+}
+
+fn text(detail: &WorkloadDetail) -> String {
+    let (report, decision) = (&detail.report, &detail.decision);
+    let count = |replicas: Option<_>| {
+        replicas.map_or_else(|| "?".to_owned(), |count: crate::policy::Replicas| count.to_string())
+    };
+    let mut text = format!(
+        "{}/{}  {}  mode {}  at {:.0}\n",
+        report.namespace, report.name, report.target, report.mode, report.at
+    );
+    let mut line = |words: String| {
+        text.push_str(&words);
+        text.push('\n');
+    };
+    line(format!("now {}, wanted {}: {}", count(decision.current), count(decision.desired), decision.reason));
+    line(String::new());
+    line(decision.sentence.clone());
+    line(decision.counterfactual.clone());
+    line(format!("What you may do: {}", decision.reason.cure()));
+    line("\nWhat was seen".to_owned());
+    for signal in &detail.signals {
+        let problem = signal.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        let age = output::seconds(signal.age_seconds);
+        line(format!("  {}  {}, {age} old{problem}", signal.source, signal.quality));
+    }
+    line("\nWhat was believed".to_owned());
+    for (name, value) in beliefs(&decision.estimate) {
+        line(format!("  {name:<24} {value}"));
+    }
+    line("\nHow it was decided".to_owned());
+    for step in &decision.trail {
+        line(format!("  {}", words(step)));
+    }
+    text
+}
+
+fn beliefs(estimate: &Estimate) -> Vec<(&'static str, String)> {
+    let unknown = || "unknown".to_owned();
+    let rate = |value: Option<f64>| value.map_or_else(unknown, output::rate);
+    let seconds = |value: Option<f64>| value.map_or_else(unknown, output::seconds);
+    vec![
+        ("arrivals", rate(estimate.arrival_rate)),
+        ("arrivals to be ready for", rate(estimate.anticipated_rate)),
+        ("backlog", estimate.backlog.map_or_else(unknown, |backlog| output::thousands(backlog) + " records")),
+        ("oldest record", seconds(estimate.backlog_age_seconds)),
+        (
+            "capacity of one replica",
+            format!("{} ({})", rate(estimate.capacity_per_replica), estimate.capacity_basis),
+        ),
+        ("a move up takes", seconds(estimate.raise_seconds)),
+        ("a move down stops for", seconds(estimate.lower_seconds)),
+        ("needed, before dampers", estimate.need.map_or_else(unknown, |need| need.to_string())),
+    ]
+}
+
+fn words(step: &Step) -> String {
+    let count = |replicas: Option<crate::policy::Replicas>| {
+        replicas.map_or_else(|| "?".to_owned(), |count| count.to_string())
+    };
+    let mut text = format!("{:<10} ", step.stage.to_string());
+    let change = if step.from == step.to {
+        count(step.to)
+    } else {
+        format!("{} -> {}", count(step.from), count(step.to))
+    };
+    // Writing to a string does not fail.
+    write!(text, "{change:<10} {:<20} {}", step.reason.to_string(), step.detail).ok();
+    text
+}

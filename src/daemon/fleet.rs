@@ -1,0 +1,199 @@
+//! One task per workload: a slow one delays nobody else, and no workload takes two turns at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clock::Clock;
+use super::cycle::Workload;
+use super::memories::Memories;
+use super::pace;
+use crate::actuators::Actuator;
+use crate::policy::{Mode, Policy, WorkloadId};
+use crate::record::Turn;
+use crate::sources::Source;
+
+/// Finds what a policy names: its sources and its target. Never fails: what cannot be had answers
+/// with a reading that says so.
+pub trait Equip: Send + Sync {
+    /// The policy's sources, in its order.
+    fn sources(&self, policy: &Policy) -> Vec<Arc<dyn Source>>;
+    /// The policy's target.
+    fn target(&self, policy: &Policy) -> Arc<dyn Actuator>;
+}
+
+/// What all tasks share.
+pub struct Base {
+    /// Finds sources and targets.
+    pub equip: Box<dyn Equip>,
+    /// Where every turn goes. Never blocks.
+    pub record: Box<dyn Fn(&Turn) + Send + Sync>,
+    /// What tells the time.
+    pub clock: Clock,
+    /// What is remembered.
+    pub memories: Memories,
+    /// The mode that no policy exceeds.
+    pub ceiling: Mode,
+    /// The time between turns.
+    pub interval: Duration,
+    /// How long a source or a target may take.
+    pub patience: Duration,
+}
+
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base")
+            .field("ceiling", &self.ceiling)
+            .field("interval", &self.interval)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The workloads under way.
+#[derive(Debug)]
+pub struct Fleet {
+    base: Arc<Base>,
+    members: BTreeMap<WorkloadId, watch::Sender<Policy>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Fleet {
+    /// Nobody yet.
+    pub fn new(base: Base) -> Self {
+        Self {
+            base: Arc::new(base),
+            members: BTreeMap::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Makes these, and only these, the workloads under way: starts what is new, hands changed policies
+    /// to their tasks, and drops what is gone, of which nothing is written any more.
+    ///
+    /// Memories of workloads that are not here are forgotten only if the list is `complete`.
+    pub fn muster<'a>(&mut self, policies: impl IntoIterator<Item = &'a Policy>, complete: bool) {
+        let mut ids = BTreeSet::new();
+        for policy in policies {
+            ids.insert(policy.id.clone());
+            match self.members.get(&policy.id) {
+                Some(member) => {
+                    member.send_if_modified(|known| {
+                        let changed = known != policy;
+                        if changed {
+                            known.clone_from(policy);
+                        }
+                        changed
+                    });
+                }
+                None => self.start(policy.clone()),
+            }
+        }
+        // A dropped sender ends its task.
+        self.members.retain(|id, _| ids.contains(id));
+        if complete {
+            self.base.memories.retain(&ids);
+        }
+    }
+
+    fn start(&mut self, policy: Policy) {
+        let (sender, orders) = watch::channel(policy.clone());
+        self.members.insert(policy.id.clone(), sender);
+        let task = Member::new(Arc::clone(&self.base), policy).serve(orders, self.stop.clone());
+        self.tasks.spawn(task);
+    }
+
+    /// Lets every turn under way finish, for as long as `patience`. Says whether all did.
+    pub async fn disband(self, patience: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(patience, self.tasks.wait()).await.is_ok()
+    }
+}
+
+/// One workload's task.
+struct Member {
+    base: Arc<Base>,
+    workload: Workload,
+}
+
+impl Member {
+    fn new(base: Arc<Base>, policy: Policy) -> Self {
+        let workload = Workload {
+            mode: policy.mode.min(base.ceiling),
+            sources: base.equip.sources(&policy),
+            target: base.equip.target(&policy),
+            memory: base.memories.open(&policy.id),
+            policy,
+        };
+        Self { base, workload }
+    }
+
+    async fn serve(mut self, mut orders: watch::Receiver<Policy>, stop: CancellationToken) {
+        let id = self.workload.policy.id.clone();
+        let mut due = Instant::now() + pace::first(&id, self.base.interval);
+        let mut turn = 0_u32;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                changed = orders.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let policy = orders.borrow_and_update().clone();
+                    self.change(policy);
+                    due = Instant::now();
+                }
+                () = tokio::time::sleep_until(due) => {
+                    self.take_turn().await;
+                    // Turns that a slow one ran into are left out, not made up for.
+                    due = (due + pace::between(&id, turn, self.base.interval)).max(Instant::now());
+                    turn = turn.wrapping_add(1);
+                }
+            }
+        }
+    }
+
+    /// Goes on under a changed policy with the memory kept; and with the sources and the target kept
+    /// where the change is not about them, since a source knows what it saw last.
+    fn change(&mut self, policy: Policy) {
+        let known = &self.workload.policy;
+        let same_window =
+            known.rules.window() == policy.rules.window() && known.rules.interval == policy.rules.interval;
+        if known.sources != policy.sources || !same_window {
+            self.workload.sources = self.base.equip.sources(&policy);
+        }
+        if known.target != policy.target {
+            self.workload.target = self.base.equip.target(&policy);
+        }
+        self.workload.mode = policy.mode.min(self.base.ceiling);
+        self.workload.policy = policy;
+    }
+
+    /// A turn that panics is a bug of ours. It must not take the other workloads along, so it is said
+    /// and left out; what was remembered before it still is.
+    async fn take_turn(&mut self) {
+        let before = self.workload.memory.clone();
+        let now = self.base.clock.now();
+        let turn = AssertUnwindSafe(self.workload.turn(now, self.base.patience)).catch_unwind().await;
+        let id = &self.workload.policy.id;
+        if let Ok(turn) = turn {
+            self.base.memories.put(id, &self.workload.memory);
+            (self.base.record)(&turn);
+        } else {
+            self.workload.memory = before;
+            tracing::error!(workload = %id, "this turn failed by a bug in tidegate; it is left out");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Memory between restarts: read before the first turn, written about once a minute and at the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::memories::Memories;
+use super::reload::chain;
+use crate::engine::Memory;
+use crate::policy::{Mode, WorkloadId};
+use crate::record::RecordError;
+use crate::record::memory_store::MemoryStore;
+use crate::record::metrics::Metrics;
+
+/// How often changed memory is written.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How long the last write may take.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Keeps what is remembered in its store.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    store: MemoryStore,
+    metrics: Metrics,
+    problem: Option<String>,
+    saved: BTreeMap<WorkloadId, Memory>,
+    /// Nothing may be written: said once, not tried again.
+    without: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(store: MemoryStore, metrics: Metrics) -> Self {
+        Self { store, metrics, problem: None, saved: BTreeMap::new(), without: false }
+    }
+
+    /// Waits for the memory of earlier runs: to start without it, while it is merely out of reach,
+    /// would move what a restart must not move. `None` if stopped before.
+    ///
+    /// Only a daemon that cannot write to targets goes on without, where the store is forbidden to it.
+    pub(super) async fn load(&mut self, ceiling: Mode, stop: &CancellationToken) -> Option<Memories> {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let loaded = tokio::select! {
+                () = stop.cancelled() => return None,
+                loaded = self.store.load() => loaded,
+            };
+            match loaded {
+                Ok(stored) => {
+                    self.say(None);
+                    self.saved.clone_from(&stored);
+                    return Some(Memories::new(stored));
+                }
+                Err(error) if ceiling == Mode::Recommend && forbidden(&error) => {
+                    tracing::warn!("running without memory between restarts: {}", chain(&error));
+                    self.without = true;
+                    return Some(Memories::default());
+                }
+                Err(error) => self.say(Some(format!("waiting for the stored memory: {}", chain(&error)))),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(10)),
+            }
+        }
+    }
+
+    /// Writes what changed, about once a minute until `stop`.
+    pub(super) async fn keep(&mut self, memories: &Memories, stop: &CancellationToken) {
+        let save = async {
+            loop {
+                tokio::time::sleep(PERIOD).await;
+                self.save(memories).await;
+            }
+        };
+        // A save that is cut short is made good by the last one.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = save => {}
+        }
+    }
+
+    /// Writes what changed, for the last time.
+    pub(super) async fn finish(&mut self, memories: &Memories) {
+        if tokio::time::timeout(LAST, self.save(memories)).await.is_err() {
+            tracing::warn!("the memory of the last minute could not be saved within {}s", LAST.as_secs());
+        }
+    }
+
+    async fn save(&mut self, memories: &Memories) {
+        let now = memories.snapshot();
+        if self.without || now == self.saved {
+            return;
+        }
+        let result = self.store.save(&now).await;
+        self.metrics.memory_saved(result.is_ok());
+        match result {
+            Ok(()) => {
+                self.saved = now;
+                self.say(None);
+            }
+            Err(error) => self.say(Some(format!("memory not saved: {}", chain(&error)))),
+        }
+    }
+
+    /// Once per change.
+    fn say(&mut self, problem: Option<String>) {
+        match &problem {
+            Some(problem) if self.problem.as_ref() != Some(problem) => tracing::warn!("{problem}"),
+            None if self.problem.is_some() => tracing::info!("the store of the memory answers again"),
+            Some(_) | None => {}
+        }
+        self.problem = problem;
+    }
+}
+
+/// Whether RBAC keeps us from the store, which no waiting will cure.
+fn forbidden(error: &RecordError) -> bool {
+    matches!(error, RecordError::ReadMemory { source: kube::Error::Api(status), .. } if status.code == 403)
+}

@@ -1,0 +1,132 @@
+//! The daemon: everything wired, until it is asked to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::equip::Real;
+use super::fleet::{Base, Fleet};
+use super::keeper::Keeper;
+use super::memories::Memories;
+use super::reload::{self, Known, configmaps};
+use crate::policy::settings::Settings;
+use crate::record::Recorder;
+use crate::record::board::{Board, ConnectionStatus};
+use crate::record::memory_store::MemoryStore;
+use crate::record::metrics::Metrics;
+use crate::sources::Connections;
+
+/// How long turns under way may take once the daemon is asked to stop: with the last save and the
+/// last answers it is gone within ten seconds.
+const LAST_TURNS: Duration = Duration::from_secs(6);
+/// How long the journal may take to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// How often the connections' health is put on the board.
+const HEALTH: Duration = Duration::from_secs(5);
+
+/// A daemon, ready to run.
+#[derive(Debug)]
+pub struct Daemon {
+    /// What the administrator asked.
+    pub settings: Arc<Settings>,
+    /// Sources and targets.
+    pub equip: Real,
+    /// Where memory is kept between restarts.
+    pub store: MemoryStore,
+    /// Who is told of everything.
+    pub recorder: Arc<Recorder>,
+    /// What is known right now.
+    pub board: Board,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl Daemon {
+    /// Runs until `stop`, then lets the turns under way finish and saves what is remembered.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { settings, equip, store, recorder, board, metrics } = self;
+        let (scopes, scopes_seen) = watch::channel(configmaps::scopes(&settings.watch_namespaces));
+        let (known, known_seen) = watch::channel(None);
+        let keeper = Keeper::new(store, metrics);
+        let lead = Lead { settings: &settings, equip: &equip, recorder: &recorder, stop: &stop };
+        // All of it in one task: whatever fails by a bug of ours ends the process, not only itself.
+        tokio::join!(
+            configmaps::follow(equip.client.clone(), scopes, stop.clone()),
+            reload::keep(Arc::clone(&settings), scopes_seen, known, stop.clone()),
+            watch_health(&equip.connections, &recorder, &stop),
+            lead.lead(keeper, &board, known_seen),
+        );
+        if tokio::task::spawn_blocking(move || recorder.close(LAST_LINES)).await.is_err() {
+            tracing::error!("the journal was not closed, by a bug in tidegate");
+        }
+    }
+}
+
+/// What leads the fleet.
+struct Lead<'a> {
+    settings: &'a Settings,
+    equip: &'a Real,
+    recorder: &'a Arc<Recorder>,
+    stop: &'a CancellationToken,
+}
+
+impl Lead<'_> {
+    async fn lead(&self, mut keeper: Keeper, board: &Board, known: watch::Receiver<Option<Known>>) {
+        let Some(memories) = keeper.load(self.settings.mode, self.stop).await else { return };
+        board.set_memory_loaded();
+        let mut fleet = Fleet::new(self.base(memories.clone()));
+        tokio::join!(self.follow(known, &mut fleet), keeper.keep(&memories, self.stop));
+        if !fleet.disband(LAST_TURNS).await {
+            tracing::warn!("turns were still under way after {}s: left", LAST_TURNS.as_secs());
+        }
+        keeper.finish(&memories).await;
+    }
+
+    /// Hands every change of the policies to the fleet.
+    async fn follow(&self, mut known: watch::Receiver<Option<Known>>, fleet: &mut Fleet) {
+        loop {
+            if let Some(known) = known.borrow_and_update().clone() {
+                self.recorder.policies(reload::report(&known.admission, self.settings));
+                fleet
+                    .muster(known.admission.policies.iter().map(|admitted| &admitted.policy), known.complete);
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                Ok(()) = known.changed() => {}
+            }
+        }
+    }
+
+    fn base(&self, memories: Memories) -> Base {
+        let recorder = Arc::clone(self.recorder);
+        Base {
+            equip: Box::new(self.equip.clone()),
+            record: Box::new(move |turn| recorder.record(turn)),
+            clock: Clock::system(),
+            memories,
+            ceiling: self.settings.mode,
+            interval: self.settings.interval.0,
+            patience: self.settings.limits.source_timeout.0,
+        }
+    }
+}
+
+/// Puts the connections' health on the board, and says so once per change.
+async fn watch_health(connections: &Connections, recorder: &Recorder, stop: &CancellationToken) {
+    loop {
+        let statuses = connections.status().into_iter().map(|status| ConnectionStatus {
+            kind: status.kind.to_owned(),
+            name: status.name,
+            healthy: status.healthy,
+            problem: status.problem,
+        });
+        recorder.connections(statuses.collect());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HEALTH) => {}
+        }
+    }
+}

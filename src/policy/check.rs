@@ -1,0 +1,211 @@
+//! From a document to a policy: the rules that tie several fields together.
+
+use super::document::{ApiVersion, FallbackSpec, ObjectiveSpec, PolicyDocument, PolicyKind, PolicySpec};
+use super::problem::Flaw;
+use super::rules::{Fallback, Objective, Rules};
+use super::settings::Settings;
+use super::source::{Meaning, SourceSpec};
+use super::units::TimeSpan;
+use super::{Policy, WorkloadId};
+
+/// The checked policy, or everything that is wrong with the document beyond its shape.
+///
+/// `home` is the namespace of the ConfigMap that holds the document, if one does; `interval` the
+/// settings'.
+pub(crate) fn policy(
+    document: PolicyDocument,
+    home: Option<&str>,
+    interval: TimeSpan,
+) -> Result<Policy, Vec<Flaw>> {
+    let mut flaws = Vec::new();
+    if let Err(report) = garde::Validate::validate(&document) {
+        flaws.extend(of_report(report));
+    }
+    let PolicyDocument { api_version: ApiVersion::V1alpha1, kind: PolicyKind::ScalingPolicy, metadata, spec } =
+        document;
+    let namespace = namespace(metadata.namespace, home).map_err(|flaw| flaws.push(flaw)).ok();
+    let objective = objective(&spec.objective).map_err(|flaw| flaws.push(flaw)).ok();
+    flaws.extend(bounds(&spec));
+    flaws.extend(sources(&spec, objective));
+    match (namespace, objective) {
+        (Some(namespace), Some(objective)) if flaws.is_empty() => {
+            Ok(build(WorkloadId { namespace, name: metadata.name }, spec, objective, interval))
+        }
+        _ => Err(flaws),
+    }
+}
+
+/// Everything that is wrong with the settings beyond their shape.
+pub(crate) fn settings(settings: &Settings) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    if let Err(report) = garde::Validate::validate(settings) {
+        flaws.extend(of_report(report));
+    }
+    for (path, span) in
+        [("interval", settings.interval), ("limits.sourceTimeout", settings.limits.source_timeout)]
+    {
+        if span < TimeSpan::from_secs(1) {
+            flaws.push(Flaw::new(path, format!("`{span}` is too short")).expected("at least 1s"));
+        }
+    }
+    for (name, cluster) in &settings.connections.kafka {
+        if let Some(tls) = &cluster.tls
+            && tls.certificate_file.is_some() != tls.key_file.is_some()
+        {
+            flaws.push(
+                Flaw::new(format!("connections.kafka.{name}.tls"), "half a client certificate")
+                    .hint("certificateFile and keyFile go together"),
+            );
+        }
+    }
+    flaws
+}
+
+fn of_report(report: garde::Report) -> impl Iterator<Item = Flaw> {
+    report.into_inner().into_iter().map(|(path, error)| {
+        let path = path.to_string();
+        let field = path.rsplit('.').next().unwrap_or_default();
+        let field = super::tree::camel_case(field.split('[').next().unwrap_or_default());
+        match error.message().split_once("; expected ") {
+            Some((message, expected)) => {
+                Flaw::new(path, format!("`{field}` is {message}")).expected(expected)
+            }
+            None => Flaw::new(path, format!("`{field}` is {error}")),
+        }
+    })
+}
+
+fn namespace(stated: Option<String>, home: Option<&str>) -> Result<String, Flaw> {
+    match (stated, home) {
+        (Some(stated), Some(home)) if stated != home => {
+            let message = format!("namespace `{stated}` is not that of the ConfigMap, `{home}`");
+            Err(Flaw::new("metadata.namespace", message)
+                .hint("a policy in a ConfigMap moves targets of its own namespace only: leave the line out"))
+        }
+        (Some(namespace), _) => Ok(namespace),
+        (None, Some(home)) => Ok(home.to_owned()),
+        (None, None) => Err(Flaw::new("metadata.namespace", "`namespace` is missing in `metadata`")
+            .hint("state the target's namespace: only a policy in a ConfigMap may leave it out")),
+    }
+}
+
+/// What is held, if the document says exactly one thing.
+fn objective(spec: &ObjectiveSpec) -> Result<Objective, Flaw> {
+    let flaw = |field: &str, message: &str| Flaw::new(format!("spec.objective{field}"), message);
+    match (spec.max_lag, spec.catch_up, spec.lag_per_replica) {
+        (Some(_), _, Some(_)) => {
+            Err(flaw(".lagPerReplica", "`objective` states both `maxLag` and `lagPerReplica`")
+                .expected("one of them"))
+        }
+        (None, Some(_), Some(_)) => {
+            Err(flaw(".catchUp", "`catchUp` goes with `maxLag`, not with `lagPerReplica`"))
+        }
+        (None, _, None) => Err(flaw("", "`objective` states nothing to hold")
+            .expected("`maxLag` (a duration) or `lagPerReplica` (records)")),
+        (Some(max_lag), _, None) if max_lag.0.is_zero() => {
+            Err(flaw(".maxLag", "`maxLag` is no time at all").expected("a duration above 0s"))
+        }
+        (Some(_), Some(catch_up), None) if catch_up.0.is_zero() => {
+            Err(flaw(".catchUp", "`catchUp` is no time at all").expected("a duration above 0s"))
+        }
+        (Some(max_lag), catch_up, None) => {
+            let catch_up = catch_up.unwrap_or(TimeSpan(max_lag.0.saturating_mul(5)));
+            Ok(Objective::MaxLag { max_lag, catch_up })
+        }
+        (None, None, Some(records)) => Ok(Objective::LagPerReplica { records }),
+    }
+}
+
+fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
+    let PolicySpec { min_replicas: min, max_replicas: max, fallback, .. } = spec;
+    let mut flaws = Vec::new();
+    if max.0 == 0 {
+        flaws.push(
+            Flaw::new("spec.maxReplicas", "`maxReplicas` must be at least 1")
+                .hint("to stop moving it: `paused: true`"),
+        );
+    } else if min > max {
+        let message = format!("`minReplicas` {min} is above `maxReplicas` {max}");
+        flaws.push(Flaw::new("spec.minReplicas", message));
+    }
+    if let Some(FallbackSpec { replicas, .. }) = fallback
+        && replicas > max
+    {
+        let message = format!("`fallback.replicas` {replicas} is above `maxReplicas` {max}");
+        flaws.push(Flaw::new("spec.fallback.replicas", message));
+    }
+    flaws
+}
+
+fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    for (index, source) in spec.sources.iter().enumerate() {
+        if spec.sources.iter().take(index).any(|earlier| overlaps(earlier, source)) {
+            let message = "the same source twice: its records would count twice";
+            flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
+        }
+    }
+    let gives = |wanted: &[Meaning]| {
+        spec.sources.iter().any(|source| match source {
+            SourceSpec::KafkaLag(_) => true,
+            SourceSpec::Prometheus(query) => wanted.contains(&query.means),
+        })
+    };
+    if matches!(objective, Some(Objective::LagPerReplica { .. }))
+        && !spec.sources.is_empty()
+        && !gives(&[Meaning::Backlog])
+    {
+        flaws.push(
+            Flaw::new("spec.objective.lagPerReplica", "`lagPerReplica` counts records, and no source does")
+                .hint("add a `kafkaLag` source, or a `prometheus` one that means `backlog`"),
+        );
+    }
+    let waking = [Meaning::Backlog, Meaning::BacklogAge, Meaning::ArrivalRate, Meaning::Demand];
+    if spec.min_replicas.0 == 0 && !spec.sources.is_empty() && !gives(&waking) {
+        flaws.push(
+            Flaw::new("spec.minReplicas", "at 0 replicas nothing would tell that work has arrived")
+                .hint("add a `kafkaLag` source, or a `prometheus` one that means `backlog` or `arrivalRate`"),
+        );
+    }
+    flaws
+}
+
+/// Whether two sources count some of the same records.
+fn overlaps(one: &SourceSpec, other: &SourceSpec) -> bool {
+    match (one, other) {
+        (SourceSpec::KafkaLag(one), SourceSpec::KafkaLag(other)) => {
+            let all = one.topics.is_empty() || other.topics.is_empty();
+            let shared = || one.topics.iter().any(|topic| other.topics.contains(topic));
+            one.cluster == other.cluster && one.group == other.group && (all || shared())
+        }
+        (one, other) => one == other,
+    }
+}
+
+fn build(id: WorkloadId, spec: PolicySpec, objective: Objective, interval: TimeSpan) -> Policy {
+    let metric_target = spec.target.metric_target();
+    Policy {
+        id,
+        mode: spec.mode,
+        target: spec.target,
+        sources: spec.sources,
+        rules: Rules {
+            objective,
+            min_replicas: spec.min_replicas,
+            max_replicas: spec.max_replicas,
+            activation_lag: spec.activation.lag,
+            cooldown: spec.cooldown,
+            behavior: spec.behavior,
+            changes_per_hour: spec.budget.changes_per_hour,
+            fallback: spec.fallback.map(|floor| Fallback {
+                after: TimeSpan::from_secs(floor.after_seconds.into()),
+                replicas: floor.replicas,
+            }),
+            capacity_per_replica: spec.capacity_per_replica,
+            partitions: spec.partitions,
+            interval,
+            paused: spec.paused,
+            metric_target,
+        },
+    }
+}

@@ -1,0 +1,94 @@
+//! What Kubernetes and Kafka allow as a name, as garde rules.
+
+// Each message is split at its `; expected ` for the reader.
+const LABEL: &str = "not a DNS label; expected at most 63 of a-z, 0-9 and, inside, -";
+const SUBDOMAIN: &str = "not a DNS name; expected at most 253 of a-z, 0-9 and, inside, - and .";
+const TOPIC: &str = "not a topic's name; expected at most 249 of A-Z, a-z, 0-9, ., _ and -";
+const ADDRESS: &str = "not an address; expected http://HOST[:PORT] or https://HOST[:PORT]";
+
+/// A namespace (RFC 1123 label).
+pub(crate) fn label(name: &str, (): &()) -> garde::Result {
+    must(is_label(name), LABEL)
+}
+
+/// An object's name (RFC 1123 subdomain).
+pub(crate) fn subdomain(name: &str, (): &()) -> garde::Result {
+    must(name.len() <= 253 && name.split('.').all(is_label_of_any_length), SUBDOMAIN)
+}
+
+/// A namespace, or `*` for all of them.
+pub(crate) fn label_or_any(name: &str, (): &()) -> garde::Result {
+    must(name == "*" || is_label(name), "not a namespace; expected a DNS label, or `*` for all")
+}
+
+/// A Kafka topic.
+pub(crate) fn topic(name: &str, (): &()) -> garde::Result {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    must((1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..", TOPIC)
+}
+
+/// A server as Kafka's `bootstrap.servers` spells it.
+pub(crate) fn host_and_port(server: &str, (): &()) -> garde::Result {
+    let legal = server.rsplit_once(':').is_some_and(|(host, port)| {
+        let (host, port): (&str, Result<u16, _>) = (host, port.parse());
+        !host.is_empty() && !host.contains(['/', '@', ',', ' ']) && port.is_ok_and(|port| port > 0)
+    });
+    must(legal, "not a server; expected HOST:PORT, such as kafka-0.kafka:9092")
+}
+
+/// An HTTP server without credentials.
+pub(crate) fn http_address(url: &str, (): &()) -> garde::Result {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
+        None | Some("") => Err(garde::Error::new(ADDRESS)),
+        Some(authority) => must(
+            !authority.contains('@'),
+            "an address with credentials; expected a token in `bearerTokenFile`",
+        ),
+    }
+}
+
+fn must(holds: bool, message: &'static str) -> garde::Result {
+    if holds { Ok(()) } else { Err(garde::Error::new(message)) }
+}
+
+fn is_label(name: &str) -> bool {
+    name.len() <= 63 && is_label_of_any_length(name)
+}
+
+fn is_label_of_any_length(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.chars().all(legal) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubernetes_names() {
+        assert!(label("streaming-2", &()).is_ok());
+        assert!(subdomain("orders.v1", &()).is_ok());
+        for name in ["", "-a", "a-", "A", "a_b", "a b", "ä"] {
+            assert!(label(name, &()).is_err() && subdomain(name, &()).is_err(), "{name:?}");
+        }
+        assert!(label("a.b", &()).is_err() && subdomain("a..b", &()).is_err());
+        assert!(label(&"a".repeat(64), &()).is_err() && subdomain(&"a".repeat(254), &()).is_err());
+        assert!(label_or_any("*", &()).is_ok() && label_or_any("**", &()).is_err());
+    }
+
+    #[test]
+    fn kafka_names_and_addresses() {
+        assert!(topic("Orders_v1.new-2", &()).is_ok());
+        assert!(topic("..", &()).is_err() && topic("a b", &()).is_err() && topic("", &()).is_err());
+        assert!(host_and_port("kafka:9092", &()).is_ok() && host_and_port("[::1]:9092", &()).is_ok());
+        for server in ["kafka", "kafka:", ":9092", "kafka:0", "kafka:99999", "sasl://k:9092", "a:1,b:2"] {
+            assert!(host_and_port(server, &()).is_err(), "{server:?}");
+        }
+        assert!(http_address("https://prometheus:9090/path@x", &()).is_ok());
+        assert!(
+            http_address("http://user:pw@host", &()).is_err()
+                && http_address("prometheus:9090", &()).is_err()
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! What can go wrong when writing down.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What could not be recorded. None of these ever stops the loop.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The journal's file could not be opened.
+    #[error("the journal {} cannot be opened: {source} (settings: journal.file.path)", path.display())]
+    OpenJournal {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal's thread could not be started.
+    #[error("the journal's thread cannot be started: {0}")]
+    StartJournal(io::Error),
+    /// A ConfigMap with memories could not be read.
+    #[error("the ConfigMap {name} with the damping state cannot be read: {source}")]
+    ReadMemory {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// A ConfigMap with memories could not be written.
+    #[error("the ConfigMap {name} with the damping state cannot be written: {source}")]
+    WriteMemory {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// A ConfigMap with memories would become too large.
+    #[error("the ConfigMap {name} with the damping state would hold {bytes} bytes: raise memory.shards")]
+    MemoryTooLarge {
+        /// Its name.
+        name: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// A memory could not be encoded.
+    #[error("a memory cannot be encoded: {0}")]
+    EncodeMemory(serde_json::Error),
+}

@@ -1,0 +1,121 @@
+//! The servers of the settings, by name, and the sources that read from them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Source;
+use super::kafka::Cluster;
+use super::prometheus::Server;
+use crate::policy::TimeSpan;
+use crate::policy::settings::Settings;
+use crate::policy::source::SourceSpec;
+
+/// Every server that policies may name. Connects when a source first looks.
+pub struct Connections {
+    kafka: BTreeMap<String, Arc<Cluster>>,
+    prometheus: BTreeMap<String, Arc<Server>>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections")
+            .field("kafka", &self.kafka.keys())
+            .field("prometheus", &self.prometheus.keys())
+            .finish()
+    }
+}
+
+impl Connections {
+    /// Makes what the settings name. No server is asked anything yet.
+    pub fn new(settings: &Settings) -> Result<Self, SourceError> {
+        let (names, limits) = (&settings.connections, &settings.limits);
+        let kafka = names.kafka.iter().map(|(name, to)| (name.clone(), Cluster::new(name, to, limits)));
+        let prometheus =
+            names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
+        Ok(Self { kafka: kafka.collect(), prometheus: prometheus.collect() })
+    }
+
+    /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
+    /// `interval`: how often it is looked at.
+    pub fn source(
+        &self,
+        spec: &SourceSpec,
+        window: TimeSpan,
+        interval: TimeSpan,
+    ) -> Result<Arc<dyn Source>, SourceError> {
+        match spec {
+            SourceSpec::KafkaLag(lag) => match self.kafka.get(&lag.cluster) {
+                Some(cluster) => Ok(cluster.source(lag, window, interval)),
+                None => Err(SourceError::Unknown { kind: "kafka", name: lag.cluster.clone() }),
+            },
+            SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
+                Some(server) => Ok(server.source(query, interval)),
+                None => Err(SourceError::Unknown { kind: "prometheus", name: query.server.clone() }),
+            },
+        }
+    }
+
+    /// How every server is doing.
+    pub fn status(&self) -> Vec<ConnectionStatus> {
+        let kafka = self.kafka.values().map(|cluster| cluster.status());
+        kafka.chain(self.prometheus.values().map(|server| server.status())).collect()
+    }
+
+    /// What the last sweep of every Kafka cluster cost.
+    pub fn sweeps(&self) -> Vec<SweepStats> {
+        self.kafka.values().filter_map(|cluster| cluster.stats()).collect()
+    }
+}
+
+/// How one server is doing.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStatus {
+    /// `kafka` or `prometheus`.
+    pub kind: &'static str,
+    /// Its name in the settings.
+    pub name: String,
+    /// Whether it answered last time; `None` where it was not asked yet.
+    pub healthy: Option<bool>,
+    /// What is wrong, in words.
+    pub problem: Option<String>,
+}
+
+/// What one sweep over a Kafka cluster cost.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepStats {
+    /// The cluster's name in the settings.
+    pub cluster: String,
+    /// Requests sent.
+    pub requests: u64,
+    /// Partitions whose offsets were asked for, per isolation level.
+    pub partitions: usize,
+    /// Groups asked for.
+    pub groups: usize,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Why there is no source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The settings name no such server.
+    #[error("the settings have no {kind} connection named {name}")]
+    Unknown {
+        /// `kafka` or `prometheus`.
+        kind: &'static str,
+        /// The name that was asked for.
+        name: String,
+    },
+    /// A client could not be made.
+    #[error("{kind} {name}: {problem}")]
+    Client {
+        /// `kafka` or `prometheus`.
+        kind: &'static str,
+        /// The connection's name.
+        name: String,
+        /// What went wrong.
+        problem: String,
+    },
+}

@@ -1,0 +1,75 @@
+//! Transaction markers at the end of a partition: offsets that no consumer ever sees.
+//!
+//! A consumer that commits "last record + 1" stays one short of the end after each transaction, for ever.
+//! Nothing that needs no more than DESCRIBE can tell a marker from a record: the broker's time index
+//! answers with the offsets of markers as it does with those of records (seen on Kafka 4.3). So this is
+//! an inference, and a narrow one. A tail is taken for markers when all of this holds:
+//!
+//! - the policy says `isolationLevel: readCommitted`, that is, that transactions are in use;
+//! - it is at most [`LONGEST`] offsets long;
+//! - neither the commit nor the end moved over [`LOOKS`] looks and [`LEAST_SECONDS`] (or the window, if that
+//!   is longer), while the group had members that held their partitions, so somebody could have read it.
+//!
+//! Once taken, it stays taken until either side moves, also when the members have gone: otherwise a
+//! workload that went to zero because of it would be woken by it.
+
+use jiff::Timestamp;
+
+use super::{Commit, Raw};
+use crate::engine::observation::GroupState;
+use crate::policy::TimeSpan;
+
+/// The longest tail that is taken for markers: that of a transaction, and of an empty or aborted one.
+const LONGEST: i64 = 2;
+/// Looks at members that hold their partitions, beside the first one.
+const LOOKS: u32 = 3;
+/// The shortest rest, in seconds.
+const LEAST_SECONDS: f64 = 60.0;
+
+/// A short tail that may be markers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tail {
+    committed: i64,
+    end: i64,
+    since: Timestamp,
+    looks: u32,
+    taken: bool,
+}
+
+impl Tail {
+    /// The tail as it stands now, given the one before.
+    pub(super) fn look(
+        before: Option<Self>,
+        raw: &Raw,
+        group: GroupState,
+        window: TimeSpan,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let (Commit::At(committed), Some(end)) = (raw.commit, raw.end) else {
+            // Not seen this time: neither confirmed nor refuted.
+            return before;
+        };
+        if !(1..=LONGEST).contains(&(end - committed)) || raw.start.is_none_or(|start| committed < start) {
+            return None;
+        }
+        let fresh = Self { committed, end, since: at, looks: 0, taken: false };
+        let Some(before) = before.filter(|before| (before.committed, before.end) == (committed, end)) else {
+            return Some(fresh);
+        };
+        if before.taken {
+            return Some(before);
+        }
+        if group != GroupState::Stable {
+            return Some(fresh);
+        }
+        let looks = before.looks.saturating_add(1);
+        let rest = at.duration_since(before.since).as_secs_f64();
+        let taken = looks >= LOOKS && rest >= window.as_secs_f64().max(LEAST_SECONDS);
+        Some(Self { looks, taken, ..before })
+    }
+
+    /// Whether this tail is no backlog.
+    pub(super) fn is_markers(&self) -> bool {
+        self.taken
+    }
+}

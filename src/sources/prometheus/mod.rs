@@ -1,0 +1,231 @@
+//! Numbers by PromQL, from Prometheus or anything that speaks its query API.
+//!
+//! Freshness: Prometheus stamps an answer with the time it was evaluated at, not with the time of the
+//! scrape, and drops a series as soon as its target is gone (or five minutes after its last sample): old
+//! data is therefore an empty answer, which is [`Quality::Missing`]. [`Quality::Stale`] is an answer that
+//! was evaluated long ago, as a cache in between may give. A query that must not use samples older than a
+//! limit says so itself: `lag and time() - timestamp(lag) < 60`.
+
+mod answer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use prometheus_http_query::{Client, Error};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+
+use self::answer::{EMPTY, Refusal, Value, body, innermost, interpret};
+use super::meter::Meter;
+use super::{ConnectionStatus, Source};
+use crate::engine::observation::{Meaning, MetricReading, Quality, SourceReading};
+use crate::policy::TimeSpan;
+use crate::policy::settings::{Limits, PrometheusConnection};
+use crate::policy::source::PrometheusQuery;
+
+/// A busy share above this is not a share. Rates are extrapolated, so a little over 1 is.
+const MOST_BUSY: f64 = 1.5;
+/// An answer may be this much older than the question before it counts as stale.
+const LEAST_STALE: Duration = Duration::from_secs(60);
+
+/// One server, shared by its sources.
+pub(super) struct Server {
+    name: String,
+    connection: PrometheusConnection,
+    timeout: Duration,
+    meter: Meter,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The client, and the authorities that it was made with.
+    client: Option<(Option<Vec<u8>>, Client)>,
+    healthy: Option<bool>,
+    problem: Option<String>,
+}
+
+impl Server {
+    pub(super) fn new(name: &str, connection: &PrometheusConnection, limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            connection: connection.clone(),
+            // Earlier than the caller, so that the cause is told.
+            timeout: limits.source_timeout.0.mul_f64(0.75),
+            meter: Meter::per_second(limits.http_requests_per_second),
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn source(self: &Arc<Self>, query: &PrometheusQuery, interval: TimeSpan) -> Arc<dyn Source> {
+        Arc::new(PrometheusSource { server: Arc::clone(self), query: query.clone(), interval })
+    }
+
+    pub(super) fn status(&self) -> ConnectionStatus {
+        let state = self.state();
+        ConnectionStatus {
+            kind: "prometheus",
+            name: self.name.clone(),
+            healthy: state.healthy,
+            problem: state.problem.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, query: &str) -> Result<Value, Refusal> {
+        let connection = self.connection.clone();
+        let (authorities, token) = tokio::task::spawn_blocking(move || credentials(&connection))
+            .await
+            .map_err(|_| Refusal::missing("the look was interrupted"))??;
+        let client = self.client(authorities)?;
+        self.meter.permit().await;
+        let mut question = client.query(query);
+        if let Some(token) = token {
+            question = question.header(AUTHORIZATION, token);
+        }
+        let answer = question.get_raw().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let body = body(answer).await?;
+        interpret(status, &body)
+    }
+
+    fn client(&self, authorities: Option<Vec<u8>>) -> Result<Client, Refusal> {
+        let mut state = self.state();
+        if let Some((known, client)) = &state.client
+            && *known == authorities
+        {
+            return Ok(client.clone());
+        }
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(3).min(self.timeout))
+            .timeout(self.timeout);
+        if let Some(pem) = &authorities {
+            let bundle = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|_| Refusal::missing("caFile holds no usable certificate"))?;
+            builder = builder.tls_certs_only(bundle);
+        }
+        let client = builder.build().map_err(|error| Refusal::missing(format!("no HTTP client: {error}")))?;
+        let client = Client::from(client, &self.connection.url)
+            .map_err(|error| Refusal::missing(format!("url is not usable: {error}")))?;
+        state.client = Some((authorities, client.clone()));
+        Ok(client)
+    }
+
+    fn unreachable(&self, error: &Error) -> Refusal {
+        let Error::Client(outer) = error else { return Refusal::missing(error.to_string()) };
+        let Some(inner) = outer.inner() else { return Refusal::missing(outer.to_string()) };
+        let cause = innermost(inner);
+        Refusal::missing(if inner.is_timeout() {
+            format!("{} does not answer within {:?}", self.connection.url, self.timeout)
+        } else if cause.contains("certificate") {
+            format!("TLS with {} failed ({cause}): check caFile", self.connection.url)
+        } else {
+            format!("{} cannot be reached ({cause}): check url", self.connection.url)
+        })
+    }
+
+    /// Keeps what is wrong, and says it once.
+    fn tell(&self, healthy: bool, problem: Option<String>) {
+        let mut state = self.state();
+        let before = state.healthy.replace(healthy);
+        if state.problem != problem || before != Some(healthy) {
+            match &problem {
+                Some(problem) => tracing::warn!(server = self.name, "prometheus {}: {problem}", self.name),
+                None if before.is_some() => {
+                    tracing::info!(server = self.name, "prometheus {}: all is well again", self.name);
+                }
+                None => {}
+            }
+            state.problem = problem;
+        }
+    }
+}
+
+/// One policy's query.
+struct PrometheusSource {
+    server: Arc<Server>,
+    query: PrometheusQuery,
+    interval: TimeSpan,
+}
+
+impl Source for PrometheusSource {
+    fn observe(&self, now: Timestamp) -> BoxFuture<'_, SourceReading> {
+        async move {
+            let (value, quality, problem) = match self.server.ask(&self.query.query).await {
+                Ok(value) => self.judge(&value, now),
+                Err(refusal) => (None, refusal.quality, Some(refusal.problem)),
+            };
+            // What one query gets wrong says nothing about the server.
+            let reached = quality != Quality::Missing || problem.as_deref() == Some(EMPTY);
+            self.server.tell(reached, problem.clone().filter(|_| !reached));
+            SourceReading::Metric(MetricReading {
+                source: self.query.server.clone(),
+                means: self.query.means,
+                sampled_at: now,
+                value,
+                quality,
+                problem: problem.map(|problem| format!("prometheus {}: {problem}", self.server.name)),
+            })
+        }
+        .boxed()
+    }
+}
+
+impl PrometheusSource {
+    fn judge(&self, value: &Value, now: Timestamp) -> (Option<f64>, Quality, Option<String>) {
+        let number = value.number;
+        if !number.is_finite() {
+            return (None, Quality::Rejected, Some(format!("the query yields {number}, which is no number")));
+        }
+        if number < 0.0 {
+            let problem = format!("the query yields {number}: a {} is never negative", self.query.means);
+            return (None, Quality::Rejected, Some(problem));
+        }
+        if self.query.means == Meaning::BusyShare && number > MOST_BUSY {
+            let problem = format!("the query yields {number}: a busyShare lies between 0 and 1");
+            return (None, Quality::Rejected, Some(problem));
+        }
+        let age = seconds(now) - value.evaluated_at;
+        let limit = (self.interval.0 * 2).max(LEAST_STALE);
+        if age > limit.as_secs_f64() {
+            let problem = format!("the answer was evaluated {age:.0} s ago: check caches and clocks");
+            return (Some(number), Quality::Stale, Some(problem));
+        }
+        match &value.warning {
+            Some(warning) => (Some(number), Quality::Partial, Some(format!("the server warns: {warning}"))),
+            None => (Some(number), Quality::Ok, None),
+        }
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
+}
+
+/// The authorities' PEM and the `Authorization` header, as the files stand now.
+fn credentials(connection: &PrometheusConnection) -> Result<(Option<Vec<u8>>, Option<HeaderValue>), Refusal> {
+    let read = |path: &Path| {
+        std::fs::read(path)
+            .map_err(|error| Refusal::missing(format!("cannot read {}: {error}", path.display())))
+    };
+    let authorities = connection.ca_file.as_deref().map(read).transpose()?;
+    let token = match connection.bearer_token_file.as_deref() {
+        None => None,
+        Some(path) => {
+            let text = read(path)?;
+            let header = [b"Bearer ", text.trim_ascii()].concat();
+            let mut header = HeaderValue::from_bytes(&header)
+                .map_err(|_| Refusal::missing(format!("{} holds no token", path.display())))?;
+            header.set_sensitive(true);
+            Some(header)
+        }
+    };
+    Ok((authorities, token))
+}

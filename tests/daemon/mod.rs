@@ -1,0 +1,5 @@
+//! The loop, with sources and targets that a test turns and a clock that stands still until asked.
+
+mod fleet;
+mod reload;
+mod support;

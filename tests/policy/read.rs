@@ -1,0 +1,304 @@
+//! What a reader of our errors gets to see.
+
+use proptest::prelude::*;
+use tidegate::policy::document::PolicyDocument;
+use tidegate::policy::problem::Problem;
+use tidegate::policy::read::{read_policies, read_settings};
+use tidegate::policy::rules::Objective;
+use tidegate::policy::{Replicas, TimeSpan};
+
+use super::INTERVAL;
+
+fn problems_of(text: &str, home: Option<&str>) -> Vec<Problem> {
+    let parsed = read_policies("orders.yaml", text, home, INTERVAL);
+    parsed.into_iter().filter_map(|document| document.result.err()).flatten().collect()
+}
+
+fn shown(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// `GOOD` with one line replaced.
+fn with(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from));
+    GOOD.replace(from, to)
+}
+
+const GOOD: &str = "\
+apiVersion: tidegate.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {name: orders, namespace: shop}
+spec:
+  target:
+    scaleTargetRef: {kind: Deployment, name: orders}
+  sources:
+    - kafkaLag: {cluster: main, group: orders, topics: [orders]}
+  objective:
+    maxLag: 60s
+  minReplicas: 2
+  maxReplicas: 24
+";
+
+#[test]
+fn five_lines_of_intent_are_enough() {
+    let parsed = read_policies("orders.yaml", GOOD, None, INTERVAL);
+    assert_eq!(parsed.len(), 1);
+    let policy = parsed[0].result.as_ref().unwrap();
+    assert_eq!(policy.id.to_string(), "shop/orders");
+    assert_eq!((policy.rules.min_replicas, policy.rules.max_replicas), (Replicas(2), Replicas(24)));
+    let (max_lag, catch_up) = (TimeSpan::from_secs(60), TimeSpan::from_secs(300));
+    assert_eq!(policy.rules.objective, Objective::MaxLag { max_lag, catch_up });
+    assert_eq!(policy.rules.interval, INTERVAL);
+}
+
+#[test]
+fn three_slips_are_three_errors_with_their_cures() {
+    let text = with("maxReplicas", "maxReplica").replace("60s", "60").replace("clus", "clsu");
+    insta::assert_snapshot!(shown(&problems_of(&text, None)));
+}
+
+#[test]
+fn a_rich_broken_document() {
+    let text = r#"# Everything that a hurried person may get wrong.
+apiVersion: tidegate.dev/v1
+kind: ScalingPolicy
+metadata:
+  name: Orders_Consumer
+spec:
+  mode: apply
+  paused: yes
+  target:
+    scaleTarget: {kind: Deployment, nmae: orders}
+  sources:
+    - kafka: {bootstrapServers: [kafka:9092], consumerGroup: orders, topic: orders}
+    - prometheus:
+        server: main
+        query: sum(rate(orders_total[1m]))
+        means: rate
+    - prometheus: {server: main}
+      weight: 2
+  objective: {maxLag: 1 minute, lagPerReplica: 0}
+  minReplicas: "2"
+  maxReplicas: -1
+  cooldownPeriod: 300
+  pollingInterval: 30
+  behavior:
+    scaleDown:
+      stabilizationWindowSeconds: 7200
+      selectPolicy: Median
+      policies: [{type: Pod, value: 1, periodSeconds: 2000}]
+      tolerance: 10
+  budget:
+  fallback: {replicas: 3.5}
+  capacityPerReplica: 0
+  partitions: [even]
+"#;
+    insta::assert_snapshot!(shown(&problems_of(text, None)));
+}
+
+#[test]
+fn rules_between_fields_are_checked_beside_misspelt_ones() {
+    let text = with("minReplicas: 2", "minReplica: 30").replace("60s", "60s, lagPerReplica: 5").replace(
+        "  objective:\n    maxLag: 60s, lagPerReplica: 5\n",
+        "  objective: {maxLag: 60s, lagPerReplica: 5}\n  fallback: {afterSeconds: 60, replicas: 25}\n",
+    );
+    insta::assert_snapshot!(shown(&problems_of(&text, None)));
+}
+
+#[test]
+fn a_policy_lives_in_its_configmaps_namespace() {
+    let parsed = read_policies("cm", &with(", namespace: shop", ""), Some("shop"), INTERVAL);
+    assert_eq!(parsed[0].result.as_ref().unwrap().id.to_string(), "shop/orders");
+
+    let parsed = read_policies("cm", GOOD, Some("other"), INTERVAL);
+    assert_eq!(parsed[0].id.as_ref().unwrap().to_string(), "other/orders", "whatever it claims");
+    insta::assert_snapshot!(shown(&problems_of(GOOD, Some("other"))));
+    insta::assert_snapshot!(shown(&problems_of(&with(", namespace: shop", ""), None)));
+}
+
+#[test]
+fn a_document_that_does_not_parse_leaves_its_neighbours_alone() {
+    let broken = with("maxLag: 60s", "maxLag: [60s");
+    let text = format!(
+        "# only a comment\n---\n{GOOD}---\n{broken}...\n---\n\n---\n{}",
+        with("orders}\n  so", "payments}\n  so")
+    );
+    let parsed = read_policies("orders.yaml", &text, None, INTERVAL);
+    let lines: Vec<_> =
+        parsed.iter().map(|each| (each.line, each.result.is_ok(), each.id.is_some())).collect();
+    assert_eq!(lines, [(2, true, true), (15, false, false), (31, true, true)]);
+    let problems = parsed[1].result.as_ref().unwrap_err();
+    assert_eq!(problems.len(), 1);
+    insta::assert_snapshot!(problems[0].to_string());
+}
+
+#[test]
+fn json_is_yaml() {
+    let text = r#"{"apiVersion": "tidegate.dev/v1alpha1", "kind": "ScalingPolicy",
+        "metadata": {"name": "orders", "namespace": "shop"},
+        "spec": {"target": {"scaledObject": {"name": "orders"}}, "objective": {"lagPerReplica": 100},
+                 "sources": [{"kafkaLag": {"cluster": "main", "group": "orders"}}], "maxReplicas": 4}}"#;
+    let parsed = read_policies("orders.json", text, None, INTERVAL);
+    assert_eq!(parsed[0].result.as_ref().unwrap().rules.objective, Objective::LagPerReplica { records: 100 });
+}
+
+#[test]
+fn empty_documents_are_none() {
+    for text in ["", "\n", "---\n---\n# comment\n...\n", "\u{feff}# bom\n", "%YAML 1.2\n---\n"] {
+        assert!(read_policies("f", text, None, INTERVAL).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn one_fault_one_message() {
+    let cases = [
+        with("kind: ScalingPolicy", "kind: ScaledObject"),
+        with("kind: ScalingPolicy", "kind: ScalingPolcy"),
+        with("group: orders", "group: 7"),
+        with("group: orders, ", ""),
+        with("[orders]", "orders"),
+        with("[orders]", "[a b]"),
+        with("kind: Deployment, name: orders", "kind: Deployment, name: Orders"),
+        with("minReplicas: 2", "minReplicas: 2\n  minReplicas: 3"),
+        with("minReplicas: 2", "minReplicas: 5000000000"),
+        with("minReplicas: 2", "minReplicas:"),
+        with("minReplicas: 2", "partitions: even"),
+        with("maxLag: 60s", "maxLag: 60s\n    catchUp: 0s"),
+        with("maxLag: 60s", "catchUp: 60s"),
+        with("maxLag: 60s", "lagPerReplica: 5\n    catchUp: 60s"),
+        with("    - kafka", "    - kafkaLag: {cluster: main, group: orders}\n    - kafka"),
+        "- just\n- a list\n".to_owned(),
+        "just text".to_owned(),
+        "a: \"unterminated\n".to_owned(),
+        "a: *unknown\n".to_owned(),
+    ];
+    let report: String = cases
+        .iter()
+        .map(|text| {
+            let problems = problems_of(text, None);
+            assert!(!problems.is_empty(), "{text}");
+            shown(&problems) + "\n"
+        })
+        .collect();
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn settings_with_every_kind_of_fault() {
+    let text = r#"
+apiVersion: tidegate.dev/v1alpha1
+kind: Settings
+interval: 0s
+watchNamespaces: ["*", Shop]
+connections:
+  kafka:
+    main:
+      bootstrapServers: [kafka, "sasl://kafka:9093"]
+      namespaces: [shop]
+      tls: {certificateFile: /tls/tls.crt}
+      sasl: {mechanism: SCRAM-SHA-265, passwordFile: /sasl/password}
+  prometheus:
+    main: {url: "http://admin:admin@prometheus:9090"}
+web: {listen: localhost}
+journal: {stdout: {}}
+memory: {shards: 0, namespace: Tidegate}
+limits: {kafkaConcurrency: 0, sourceTimeout: 10ms}
+policyPath: /policies
+"#;
+    let problems = read_settings("settings.yaml", text).unwrap_err();
+    insta::assert_snapshot!(shown(&problems));
+}
+
+#[test]
+fn settings_are_one_document() {
+    let one = "apiVersion: tidegate.dev/v1alpha1\nkind: Settings\n";
+    assert!(read_settings("s", one).is_ok());
+    let problems = read_settings("s", &format!("{one}---\n{one}")).unwrap_err();
+    assert_eq!((problems.len(), problems[0].line), (1, 3));
+    assert!(read_settings("s", "").unwrap_err()[0].message.starts_with("no document"));
+}
+
+fn fragments() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "---\n",
+        "...\n",
+        "spec:",
+        "  ",
+        "\n",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ": ",
+        "&a ",
+        "*a",
+        "<<",
+        "\"",
+        "'",
+        "|\n",
+        "maxReplicas",
+        "minReplicas: 2",
+        "objective",
+        "maxLag: ",
+        "60s",
+        "99999999999999999999",
+        "-1",
+        "~",
+        "é",
+        "\t",
+        "kafkaLag",
+        "sources:\n",
+        "target:",
+        "metadata:",
+        "name: x",
+        "? ",
+        "!!int ",
+        "# c",
+        "\u{feff}",
+        "%YAML",
+        "\r\n",
+        "0x1F",
+        ".nan",
+    ]);
+    prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// `GOOD` with one line cut, doubled, or with some of its text replaced.
+fn mutations() -> impl Strategy<Value = String> {
+    (0..GOOD.len(), 0..GOOD.len(), fragments()).prop_map(|(a, b, piece)| {
+        let (from, to) = (a.min(b), a.max(b).min(a.min(b) + 12));
+        format!("{}{piece}{}", &GOOD[..from], &GOOD[to..])
+    })
+}
+
+proptest! {
+    #[test]
+    fn reading_never_panics_and_points_into_the_text(
+        text in prop_oneof![any::<String>(), fragments(), mutations()]
+    ) {
+        for problem in problems_of(&text, Some("shop")) {
+            let lines = text.split_inclusive('\n').count().max(1);
+            prop_assert!(problem.line >= 1 && problem.line <= lines + 1, "{problem}");
+            prop_assert!(problem.column >= 1 && !problem.to_string().is_empty());
+        }
+        if let Err(problems) = read_settings("settings.yaml", &text) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_is_written(text in mutations()) {
+        // Mending is for messages only: without a fault, a document means what serde alone makes of it.
+        for parsed in read_policies("orders.yaml", &text, Some("shop"), INTERVAL) {
+            if let Ok(policy) = parsed.result {
+                let document: PolicyDocument = serde_saphyr::from_str(&text).unwrap();
+                prop_assert_eq!(document.metadata.name, policy.id.name);
+                prop_assert_eq!(document.spec.sources, policy.sources);
+                prop_assert_eq!(document.spec.target, policy.target);
+                prop_assert_eq!(document.spec.max_replicas, policy.rules.max_replicas);
+                prop_assert_eq!(document.spec.min_replicas, policy.rules.min_replicas);
+            }
+        }
+    }
+}
