@@ -1,8 +1,155 @@
 //! What the engine remembers of a workload between calls.
+//!
+//! Everything here is bounded, finite, and written out exactly: a restart or a fail-over that reads it
+//! back changes nothing.
 
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::anticipate::Margin;
+use super::damp::flap::Flap;
+use super::damp::stabilization::Window;
+use super::estimate::capacity::CapacityMemory;
+use super::estimate::cost::CostMemory;
+use super::estimate::rate::RateMemory;
+use super::observation::{Quality, TargetReading};
+use crate::policy::units::Replicas;
+
+/// The most moves that are remembered; a larger `changesPerHour` counts as this many.
+pub(crate) const MOVES_KEPT: usize = 64;
 
 /// Damping state and learnt figures of one workload. Written out and read back it changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Memory {}
+pub struct Memory {
+    /// The last turn.
+    pub(crate) seen_at: Option<Timestamp>,
+    /// When the newest complete look was sampled: the same look again teaches nothing.
+    pub(crate) looked_at: Option<Timestamp>,
+    /// The replicas that were asked for when last seen.
+    pub(crate) current: Option<Replicas>,
+    /// Moves of the last hour, oldest first.
+    pub(crate) moves: VecDeque<Move>,
+    /// The latest move, however old.
+    pub(crate) last_move: Option<Move>,
+    /// Records per second that the latest move up was sized for.
+    pub(crate) raised_for: Option<f64>,
+    /// Records per second that sizing asked for at the last turn.
+    pub(crate) demand: Option<f64>,
+    /// Since when the workload has been watched.
+    pub(crate) watched_since: Option<Timestamp>,
+    /// Since when the sources have told nothing that can be trusted.
+    pub(crate) blind_since: Option<Timestamp>,
+    /// Since when there has been nothing to do.
+    pub(crate) idle_since: Option<Timestamp>,
+    /// Since when the group has been rebalancing.
+    pub(crate) rebalancing_since: Option<Timestamp>,
+    /// Since when replicas that were asked for have not been ready.
+    pub(crate) unsettled_since: Option<Timestamp>,
+    /// Since when the oldest record has been too old.
+    pub(crate) overdue_since: Option<Timestamp>,
+    /// Consecutive looks at a stable group on a settled target of the same size.
+    pub(crate) steady_looks: u32,
+    /// Ready replicas at the last look.
+    pub(crate) ready: Option<Replicas>,
+    /// Recent arrivals and consumption.
+    pub(crate) rate: RateMemory,
+    /// What one replica processes.
+    pub(crate) capacity: CapacityMemory,
+    /// What a move costs.
+    pub(crate) cost: CostMemory,
+    /// How far the load has lately run ahead of what was expected.
+    pub(crate) margin: Margin,
+    /// Recommendations over the scale-down window.
+    pub(crate) highest: Window,
+    /// Recommendations over the scale-up window.
+    pub(crate) lowest: Window,
+    /// Recommended upper bounds over the scale-down window.
+    pub(crate) ceilings: Window,
+    /// Replica-seconds above the need since the last move.
+    pub(crate) waste: f64,
+    /// Reversals, decaying.
+    pub(crate) flap: Flap,
+}
+
+/// One change of the replicas asked for, whoever made it: second of the epoch, from, to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Move(pub(crate) i64, pub(crate) Replicas, pub(crate) Replicas);
+
+impl Move {
+    /// Whether it was a move up.
+    pub(crate) fn is_raise(self) -> bool {
+        self.2 > self.1
+    }
+
+    /// Whole seconds since it was seen.
+    pub(crate) fn seconds_ago(self, now: Timestamp) -> f64 {
+        Timestamp::from_second(self.0).map_or(f64::INFINITY, |at| seconds_between(at, now).floor())
+    }
+}
+
+impl Memory {
+    /// Whether `now` lies before the last turn.
+    pub(crate) fn lies_ahead_of(&self, now: Timestamp) -> bool {
+        self.seen_at.is_some_and(|seen| now < seen)
+    }
+
+    /// Takes note of the target. Any change of the replicas asked for counts as a move, whoever made it:
+    /// so a dry run, a crash between deciding and writing, and a human need no special case.
+    pub(crate) fn note_target(&mut self, target: &TargetReading, now: Timestamp) {
+        if target.quality != Quality::Ok {
+            return;
+        }
+        let Some(current) = target.current else { return };
+        if let Some(before) = self.current
+            && before != current
+        {
+            self.note_move(Move(now.as_second(), before, current), now);
+        }
+        self.current = Some(current);
+        since(&mut self.unsettled_since, !target.settled, now);
+        while self.moves.front().is_some_and(|oldest| oldest.seconds_ago(now) > 3600.0) {
+            self.moves.pop_front();
+        }
+    }
+
+    fn note_move(&mut self, made: Move, now: Timestamp) {
+        let reversed = self.last_move.is_some_and(|last| last.is_raise() != made.is_raise());
+        self.flap.note(reversed, now);
+        if self.moves.len() == MOVES_KEPT {
+            self.moves.pop_front();
+        }
+        self.moves.push_back(made);
+        self.last_move = Some(made);
+        self.raised_for = self.demand.filter(|_| made.is_raise());
+        self.waste = 0.0;
+        self.steady_looks = 0;
+        self.cost.begin(made.is_raise(), now);
+    }
+
+    /// Seconds since the last turn; 0 at the first.
+    pub(crate) fn seconds_since_turn(&self, now: Timestamp) -> f64 {
+        self.seen_at.map_or(0.0, |seen| seconds_between(seen, now).max(0.0))
+    }
+}
+
+/// Seconds from `then` to `now`, negative where `now` is earlier.
+pub(crate) fn seconds_between(then: Timestamp, now: Timestamp) -> f64 {
+    now.duration_since(then).as_secs_f64()
+}
+
+/// Keeps in `mark` the moment since which `holds` has been true.
+pub(crate) fn since(mark: &mut Option<Timestamp>, holds: bool, now: Timestamp) {
+    if holds {
+        mark.get_or_insert(now);
+    } else {
+        *mark = None;
+    }
+}
+
+/// How long `mark` has been set, in seconds; 0 where it is not.
+pub(crate) fn lasted(mark: Option<Timestamp>, now: Timestamp) -> f64 {
+    mark.map_or(0.0, |began| seconds_between(began, now).max(0.0))
+}

@@ -2,11 +2,31 @@
 //!
 //! No clock, no I/O, no randomness and no error return: missing, stale or impossible input is data and
 //! ends in a hold with a reason. The same arguments give the same bytes.
+//!
+//! [`evaluate`] runs the stages in order: trust, estimate, anticipate, size, up or down, damp, explain.
+//! Each leaves its word in the decision's trail.
 
+mod anticipate;
+mod bounds;
+mod by_age;
+mod by_lag;
+mod damp;
 pub mod decision;
+mod down;
+mod draft;
+mod estimate;
+pub mod explain;
+mod ladder;
+mod look;
 pub mod memory;
 pub mod observation;
 pub mod reason;
+mod rest;
+mod size;
+mod stages;
+mod steer;
+mod trust;
+mod up;
 
 use jiff::Timestamp;
 
@@ -15,7 +35,13 @@ pub use memory::Memory;
 pub use observation::Observation;
 pub use reason::Reason;
 
+use self::decision::{Estimate, Stage, Step};
+use self::draft::Draft;
+use self::estimate::Belief;
+use self::look::Look;
+use self::trust::Word;
 use crate::policy::Rules;
+use crate::policy::units::{Replicas, records_covering};
 
 /// Decides about one workload, now.
 ///
@@ -28,19 +54,126 @@ pub fn evaluate(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
+    let mut memory = memory;
+    if memory.lies_ahead_of(now) {
+        // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
+        let word = Word {
+            reason: Reason::InputRejected,
+            detail: "time ran backwards since the last turn".to_owned(),
+        };
+        let decision = untouched(rules, observation, now, word, Estimate::default());
+        return (memory, decision);
+    }
+    memory.note_target(&observation.target, now);
+    let look = Look::of(observation, estimate::busy_seconds(rules));
+    let trust = trust::sources(rules, &memory, observation, now);
+    stages::note_trust(&mut memory, observation, &trust, now);
+    let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);
+    let held = trust::target(rules, &observation.target, now);
+
+    let decision = match (held, observation.target.current) {
+        (None, Some(current)) => {
+            let mut draft = Draft::new(current);
+            let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
+            finish(draft, need, rules, &mut memory, &belief, observation, now)
+        }
+        (held, _) => {
+            let word = held.unwrap_or_else(|| Word {
+                reason: Reason::TargetUnreadable,
+                detail: "its replicas are unknown".to_owned(),
+            });
+            untouched(rules, observation, now, word, summary(&belief, None))
+        }
+    };
+
+    estimate::learn(rules, &mut memory, observation, &look, &trust);
+    memory.seen_at = Some(now);
+    (memory, decision)
+}
+
+/// The decision about a target that must be left alone.
+fn untouched(
+    rules: &Rules,
+    observation: &Observation,
+    now: Timestamp,
+    word: Word,
+    estimate: Estimate,
+) -> Decision {
     let current = observation.target.current;
+    let step =
+        Step { stage: Stage::Trust, from: current, to: current, reason: word.reason, detail: word.detail };
     let decision = Decision {
         at: now,
         current,
         desired: current,
-        ceiling: None,
+        ceiling: observation.target.ceiling,
         verdict: Verdict::Hold,
         change: None,
-        reason: if rules.paused { Reason::Paused } else { Reason::WarmingUp },
-        trail: Vec::new(),
-        estimate: decision::Estimate::default(),
+        reason: step.reason,
+        trail: vec![step],
+        estimate,
         sentence: String::new(),
         counterfactual: String::new(),
     };
-    (memory, decision)
+    in_words(decision, rules)
+}
+
+/// The decision that a draft amounts to.
+fn finish(
+    draft: Draft,
+    need: Option<Replicas>,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    observation: &Observation,
+    now: Timestamp,
+) -> Decision {
+    let target = &observation.target;
+    let ceiling = target.ceiling.map(|is| {
+        if belief.rate.is_none() && belief.backlog.is_none() {
+            // Blind: the bound stays, within the operator's.
+            is.min(rules.max_replicas).max(draft.to)
+        } else {
+            steer::ceiling(rules, memory, belief, draft.to, now)
+        }
+    });
+    let change = steer::change(target, draft.to, ceiling, steer::metric_target(rules, belief));
+    let decision = Decision {
+        at: now,
+        current: Some(draft.current),
+        desired: Some(draft.to),
+        ceiling,
+        verdict: Verdict::Hold,
+        change,
+        reason: draft.reason,
+        trail: draft.trail,
+        estimate: summary(belief, need),
+        sentence: String::new(),
+        counterfactual: String::new(),
+    };
+    in_words(decision, rules)
+}
+
+fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
+    decision.verdict = explain::verdict(&decision);
+    decision.sentence = explain::sentence(&decision);
+    decision.counterfactual = explain::counterfactual(&decision, rules);
+    decision
+}
+
+fn summary(belief: &Belief, need: Option<Replicas>) -> Estimate {
+    Estimate {
+        arrival_rate: belief.rate,
+        anticipated_rate: belief.anticipated,
+        backlog: belief.backlog.and_then(records_covering),
+        backlog_age_seconds: belief.age,
+        overdue: belief.backlog.map(|_| belief.overdue),
+        capacity_per_replica: belief.capacity.mean,
+        capacity_basis: belief.capacity.basis,
+        raise_seconds: Some(belief.raise_seconds),
+        lower_seconds: Some(belief.lower_seconds),
+        partitions: belief.ladder.partitions(),
+        busiest_share: belief.busiest_share,
+        need,
+    }
 }

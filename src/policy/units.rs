@@ -51,6 +51,13 @@ pub fn records_f64(records: u64) -> f64 {
     records as f64
 }
 
+/// The least whole number of records that covers `records`; `None` for NaN, infinity, or past 2^53.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range is checked first")]
+pub fn records_covering(records: f64) -> Option<u64> {
+    let whole = records.ceil();
+    (whole < 9_007_199_254_740_992.0).then(|| whole.max(0.0) as u64).filter(|_| records.is_finite())
+}
+
 /// The records between two offsets, `0` where `to` lies before `from`.
 pub fn records_between(from: i64, to: i64) -> u64 {
     u64::try_from(to.saturating_sub(from)).unwrap_or(0)
@@ -173,6 +180,15 @@ mod tests {
         assert_eq!(Replicas::covering(1e300), Some(Replicas(u32::MAX)));
         assert_eq!(Replicas::covering(f64::NAN), None);
         assert_eq!(Replicas::covering(f64::INFINITY), None);
+    }
+
+    #[test]
+    fn records_are_whole() {
+        assert_eq!(records_covering(2.1), Some(3));
+        assert_eq!(records_covering(-1.0), Some(0));
+        assert_eq!(records_covering(f64::NAN), None);
+        assert_eq!(records_covering(f64::NEG_INFINITY), None);
+        assert_eq!(records_covering(1e30), None);
     }
 
     #[test]

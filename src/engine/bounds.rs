@@ -1,0 +1,97 @@
+//! The hard bounds: `minReplicas`, `maxReplicas`, and the floor for when the inputs cannot be trusted.
+
+use jiff::Timestamp;
+
+use super::decision::Stage;
+use super::draft::Draft;
+use super::estimate::Belief;
+use super::explain::seconds;
+use super::ladder::Ladder;
+use super::memory::{Memory, lasted};
+use super::reason::Reason;
+use super::size::Need;
+use crate::policy::Rules;
+use crate::policy::units::Replicas;
+
+/// The fewest replicas of a workload that is awake.
+fn floor(rules: &Rules) -> Replicas {
+    rules.min_replicas.max(Replicas(1)).min(rules.max_replicas)
+}
+
+/// Brings a need into the bounds: to the highest useful count within `maxReplicas`, and never under
+/// `minReplicas`. `Some` with the reason where that changed it.
+fn fit(rules: &Rules, ladder: &Ladder, need: Replicas) -> (Replicas, Option<Reason>) {
+    if need > rules.max_replicas {
+        (ladder.within(rules.max_replicas).max(floor(rules)), Some(Reason::AtMaxReplicas))
+    } else if need < floor(rules) {
+        let reason = if rules.min_replicas.0 > 1 { Some(Reason::AtMinReplicas) } else { None };
+        (floor(rules), reason)
+    } else {
+        (need, None)
+    }
+}
+
+/// The last word: a result outside of the bounds is brought to the bound that it crosses, whatever held it
+/// there. A bound is the operator's order, and not a matter of trust in any reading.
+pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
+    let resting = draft.to.0 == 0 && rules.min_replicas.0 == 0;
+    if draft.to > rules.max_replicas {
+        let detail = format!("maxReplicas is {}", rules.max_replicas);
+        draft.set(Stage::Damp, rules.max_replicas, Reason::AtMaxReplicas, detail);
+    } else if !resting && draft.to < floor(rules) {
+        let detail = format!("minReplicas is {}", rules.min_replicas);
+        draft.set(Stage::Damp, floor(rules), Reason::AtMinReplicas, detail);
+    }
+}
+
+/// While blind for too long: up to the fallback floor, never down.
+pub(crate) fn fall_back(draft: &mut Draft, rules: &Rules, memory: &Memory, now: Timestamp) {
+    let Some(fallback) = rules.fallback else { return };
+    let blind = lasted(memory.blind_since, now);
+    if memory.blind_since.is_none() || blind < fallback.after.as_secs_f64() {
+        return;
+    }
+    let to = fallback.replicas.min(rules.max_replicas);
+    if to > draft.to {
+        let detail = format!("blind for {}: at least {to}", seconds(blind));
+        draft.set(Stage::Size, to, Reason::Fallback, detail);
+    }
+}
+
+/// Brings the need into every bound there is, and says which ones bind. `Some` with the reason where
+/// nothing else will have the last word.
+pub(crate) fn apply(
+    draft: &mut Draft,
+    rules: &Rules,
+    belief: &Belief,
+    need: Need,
+) -> (Replicas, Option<(Reason, String)>) {
+    let mut binding = None;
+    let wanted = belief
+        .demand
+        .and_then(Replicas::covering)
+        .map_or(need.replicas, |floor| need.replicas.max(belief.ladder.at_least(floor)));
+    if need.hot {
+        let share = belief.busiest_share.unwrap_or(0.0) * 100.0;
+        let detail =
+            format!("one partition brings {share:.0} % of the load, more than one replica processes");
+        binding = Some((Reason::HotPartition, detail));
+    } else if need.quotient > need.replicas && belief.ladder.partitions().is_some() {
+        let top = belief.ladder.top();
+        let detail = format!("{} would be needed, but no more than {top} can share the load", need.quotient);
+        binding = Some((Reason::ClampedToPartitions, detail));
+    }
+    let (to, reason) = fit(rules, &belief.ladder, wanted);
+    if let Some(reason) = reason {
+        let detail = if to < wanted {
+            format!("{wanted} needed, maxReplicas is {}", rules.max_replicas)
+        } else {
+            format!("{wanted} needed, minReplicas is {}", rules.min_replicas)
+        };
+        binding = Some((reason, detail));
+    }
+    if let Some((reason, detail)) = &binding {
+        draft.note(Stage::Size, *reason, detail.clone());
+    }
+    (to, binding)
+}

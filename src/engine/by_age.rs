@@ -1,0 +1,140 @@
+//! The objective in seconds of age: sizing by rates, moves up by urgency, moves down by patience.
+
+use jiff::Timestamp;
+
+use super::damp::stabilization::Side;
+use super::decision::{CapacityBasis, Stage};
+use super::draft::Draft;
+use super::estimate::Belief;
+use super::explain::number;
+use super::memory::Memory;
+use super::reason::Reason;
+use super::size::{self, Load, Need};
+use super::up::Objective;
+use super::{bounds, down, up};
+use crate::policy::Rules;
+use crate::policy::units::Replicas;
+
+/// Sizes, and decides which way to go. Returns the need, where it is known.
+pub(crate) fn decide(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    objective: Objective,
+    now: Timestamp,
+) -> Option<Replicas> {
+    let Some(rate) = belief.anticipated.or(belief.demand.map(|_| 0.0)) else {
+        draft.hold(Stage::Estimate, Reason::WarmingUp, "no rate is known yet".to_owned());
+        memory.highest.push(now, draft.current, rules.down_window_seconds(), Side::High);
+        return None;
+    };
+    if belief.raise_seconds + rules.interval.as_secs_f64() >= objective.max_lag {
+        let detail = format!(
+            "a move up takes {:.0} s and a turn {}, while {:.0} s are allowed",
+            belief.raise_seconds, rules.interval, objective.max_lag
+        );
+        draft.note(Stage::Estimate, Reason::ObjectiveInfeasible, detail);
+    }
+    let load = Load::of(belief, rate, belief.raise_seconds, objective.max_lag, objective.catch_up);
+    memory.demand = Some(load.demand());
+    let raised = match belief.capacity.low.or(belief.capacity.demonstrated.filter(|_| draft.current.0 == 0)) {
+        Some(low) => raise(draft, rules, memory, belief, (objective, load, low), now),
+        None => probe(draft, rules, memory, belief, (objective, rate), now),
+    };
+    if let Some(need) = raised {
+        let to = draft.to.max(draft.current);
+        memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
+        return Some(need);
+    }
+    lower(draft, rules, memory, belief, (objective, load), now)
+}
+
+/// `Some` with the need where it lies over what is: decided here then, one way or the other.
+fn raise(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    (objective, load, low): (Objective, Load, f64),
+    now: Timestamp,
+) -> Option<Replicas> {
+    let need = size::by_age(belief, load, low);
+    let (to, _) = bounds::apply(draft, rules, belief, need);
+    memory.lowest.push(now, to, rules.up_window_seconds(), Side::Low);
+    if to <= draft.current {
+        return None;
+    }
+    let detail = format!("{} records/s to cover", number(need.demand));
+    draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
+    up::known(draft, rules, memory, belief, (objective, load.rate, low), need);
+    Some(need.replicas)
+}
+
+/// As [`raise`], where nothing is known of the capacity.
+fn probe(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    (objective, rate): (Objective, f64),
+    now: Timestamp,
+) -> Option<Replicas> {
+    let probe = up::probe(rules, memory, belief, (objective, rate), draft.current, now);
+    let (wanted, detail) = probe.unwrap_or_else(|| (draft.current, String::new()));
+    let need = Need { replicas: wanted, quotient: wanted, demand: rate, hot: false };
+    let (to, _) = bounds::apply(draft, rules, belief, need);
+    memory.lowest.push(now, to, rules.up_window_seconds(), Side::Low);
+    if to <= draft.current {
+        return None;
+    }
+    draft.set(Stage::Up, to, Reason::Probing, detail);
+    Some(wanted)
+}
+
+/// Where no more are needed: whether fewer are.
+fn lower(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    (objective, load): (Objective, Load),
+    now: Timestamp,
+) -> Option<Replicas> {
+    let load = Load { stop: belief.lower_seconds, ..load };
+    let capacity = belief.capacity.mean.or(belief.capacity.demonstrated);
+    let need = capacity.map(|capacity| size::by_age(belief, load, capacity));
+    let known = need.map(|need| need.replicas);
+    let wanted = down::recommendation(rules, memory, belief, objective, (draft.current, known), now);
+    let (hot, quotient) = need.map_or((false, wanted), |need| (need.hot, need.quotient));
+    let asked = Need { replicas: wanted, quotient: quotient.min(wanted), demand: load.demand(), hot };
+    let (to, binding) = bounds::apply(draft, rules, belief, asked);
+    let candidate = memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
+    account(memory, rules, draft.current, candidate, now);
+    let covered = format!("{} records/s to cover", number(load.demand()));
+    if to < draft.current {
+        let known = known.is_some_and(|known| known < draft.current);
+        let (reason, detail) = if known || belief.capacity.basis != CapacityBasis::Unknown {
+            (Reason::LoadNeedsFewer, format!("{covered}: {to} would do"))
+        } else {
+            (Reason::Probing, format!("{covered} have been no trouble for long: one step down, to learn"))
+        };
+        draft.set(Stage::Size, to, reason, detail);
+        down::judge(draft, memory, belief, (objective, load.demand()), candidate, now);
+    } else {
+        let (reason, detail) = binding.unwrap_or((Reason::AtNeed, covered));
+        draft.set(Stage::Size, draft.current, reason, detail);
+    }
+    known
+}
+
+/// Adds up what the replicas above the candidate have cost since the last move.
+fn account(memory: &mut Memory, rules: &Rules, current: Replicas, candidate: Replicas, now: Timestamp) {
+    if candidate < current {
+        let longest = 3.0 * rules.interval.as_secs_f64();
+        let seconds = memory.seconds_since_turn(now).min(longest);
+        memory.waste += (current.as_f64() - candidate.as_f64()) * seconds;
+    } else {
+        memory.waste = 0.0;
+    }
+}

@@ -1,0 +1,82 @@
+//! A penalty on reversals that decays, after the route-flap damping of RFC 2439.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::decision::Stage;
+use crate::engine::draft::Draft;
+use crate::engine::memory::{Memory, seconds_between};
+use crate::engine::reason::Reason;
+
+/// Seconds in which the penalty halves.
+const HALF_LIFE: f64 = 900.0;
+/// At or above this penalty moves down are suppressed ...
+const SUPPRESS: f64 = 2.0;
+/// ... until it has decayed to below this one.
+const REUSE: f64 = 0.75;
+
+/// One point for every reversal, halving with [`HALF_LIFE`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Flap {
+    penalty: f64,
+    at: Option<Timestamp>,
+    suppressing: bool,
+}
+
+impl Flap {
+    /// Takes note of a move.
+    pub(crate) fn note(&mut self, reversed: bool, now: Timestamp) {
+        self.penalty = self.penalty(now) + if reversed { 1.0 } else { 0.0 };
+        self.at = Some(now);
+        self.suppressing |= self.penalty >= SUPPRESS;
+    }
+
+    /// The penalty by now.
+    fn penalty(&self, now: Timestamp) -> f64 {
+        let seconds = self.at.map_or(0.0, |at| seconds_between(at, now).max(0.0));
+        self.penalty * (-seconds / HALF_LIFE).exp2()
+    }
+
+    /// Whether moves down are suppressed now; `Some` with the seconds until they are not.
+    fn suppressed(&mut self, now: Timestamp) -> Option<f64> {
+        let penalty = self.penalty(now);
+        self.suppressing &= penalty >= REUSE;
+        self.suppressing.then(|| HALF_LIFE * (penalty / REUSE).log2())
+    }
+}
+
+/// Holds a move down while recent reversals weigh too much. Going to rest has its own cooldown.
+pub(crate) fn apply(draft: &mut Draft, memory: &mut Memory, now: Timestamp) {
+    let suppressed = memory.flap.suppressed(now);
+    if draft.lowers()
+        && draft.reason != Reason::Idle
+        && let Some(seconds) = suppressed
+    {
+        let detail = format!("the size has gone back and forth; moves down rest for another {seconds:.0} s");
+        draft.hold(Stage::Damp, Reason::FlapPenalty, detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_penalty_suppresses_after_quick_reversals_and_decays() {
+        let mut flap = Flap::default();
+        flap.note(false, at(0));
+        flap.note(true, at(60));
+        flap.note(true, at(120));
+        assert_eq!(flap.suppressed(at(120)), None, "two reversals weigh a little under 2");
+        flap.note(true, at(180));
+        assert!(flap.suppressed(at(180)).is_some());
+        assert!(flap.suppressed(at(180 + 900)).is_some(), "half of it is still above re-use");
+        assert_eq!(flap.suppressed(at(180 + 1800)), None);
+        assert_eq!(flap.suppressed(at(180 + 1801)), None, "and it stays released");
+    }
+}

@@ -1,0 +1,25 @@
+//! What the dampers leave of a move. One file each, in the order applied; names and meaning are HPA v2's
+//! where HPA has the damper.
+//!
+//! An urgent move up meets only those that somebody configured, and the hard budget.
+
+pub(crate) mod budget;
+pub(crate) mod flap;
+pub(crate) mod stabilization;
+pub(crate) mod step_limit;
+pub(crate) mod tolerance;
+
+use jiff::Timestamp;
+
+use super::draft::Draft;
+use super::memory::Memory;
+use crate::policy::Rules;
+
+/// Applies every damper in order.
+pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: Timestamp) {
+    tolerance::apply(draft, rules);
+    stabilization::apply(draft, rules, memory);
+    step_limit::apply(draft, rules, memory, now);
+    budget::apply(draft, rules, memory);
+    flap::apply(draft, memory, now);
+}

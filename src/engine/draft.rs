@@ -1,0 +1,52 @@
+//! A decision in the making: the number so far, the reason that bound it, and the trail.
+
+use super::decision::{Stage, Step};
+use super::reason::Reason;
+use crate::policy::units::Replicas;
+
+/// The number so far and how it came about. Stages change it in order; each change leaves a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    /// The replicas asked for now.
+    pub(crate) current: Replicas,
+    /// The replicas to ask for, so far.
+    pub(crate) to: Replicas,
+    /// What bound `to`.
+    pub(crate) reason: Reason,
+    /// Every word so far.
+    pub(crate) trail: Vec<Step>,
+}
+
+impl Draft {
+    /// Starts at what is.
+    pub(crate) fn new(current: Replicas) -> Self {
+        Self { current, to: current, reason: Reason::AtNeed, trail: Vec::new() }
+    }
+
+    /// Changes the number, or says why it stays.
+    pub(crate) fn set(&mut self, stage: Stage, to: Replicas, reason: Reason, detail: String) {
+        self.trail.push(Step { stage, from: Some(self.to), to: Some(to), reason, detail });
+        self.to = to;
+        self.reason = reason;
+    }
+
+    /// Back to what is.
+    pub(crate) fn hold(&mut self, stage: Stage, reason: Reason, detail: String) {
+        self.set(stage, self.current, reason, detail);
+    }
+
+    /// Says something that does not change the number.
+    pub(crate) fn note(&mut self, stage: Stage, reason: Reason, detail: String) {
+        self.trail.push(Step { stage, from: Some(self.to), to: Some(self.to), reason, detail });
+    }
+
+    /// Whether the number lies over what is.
+    pub(crate) fn raises(&self) -> bool {
+        self.to > self.current
+    }
+
+    /// Whether the number lies under what is.
+    pub(crate) fn lowers(&self) -> bool {
+        self.to < self.current
+    }
+}

@@ -1,0 +1,195 @@
+//! Records per second that one replica processes, with its uncertainty.
+//!
+//! A scalar Kalman filter on the logarithm, for errors are multiplicative. It only learns while
+//! consumption *is* capacity: a stable group on a settled target, with work waiting at both ends of the
+//! look. What a replica did while it was not busy is only a lower bound, and kept apart.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::decision::CapacityBasis;
+
+/// Variance of a policy's hint.
+const HINT_VARIANCE: f64 = 0.25 * 0.25;
+/// Growth of the variance per second: a tenth in an hour.
+const DRIFT_PER_SECOND: f64 = 0.01 / 3600.0;
+/// The variance never grows past this by time alone.
+const WIDEST: f64 = 0.25 * 0.25;
+/// The least standard deviation that the lower estimate allows for.
+const LEAST_DEVIATION: f64 = 0.05;
+/// Consumption is averaged over at least so many seconds: consumers commit in batches.
+pub(crate) const LEAST_SECONDS: f64 = 15.0;
+/// Seconds of work that a commit may still hide, for the noise of a measurement.
+const COMMIT_SECONDS: f64 = 2.5;
+
+/// The filter's state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct CapacityMemory {
+    /// Mean and variance of the logarithm of records per second; `None` before the first measurement.
+    belief: Option<Belief>,
+    /// The most that a replica was seen to process.
+    demonstrated: Option<f64>,
+    /// Seconds and records per replica of the busy looks since the last measurement.
+    seconds: f64,
+    records: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Belief {
+    mean: f64,
+    variance: f64,
+}
+
+/// What is believed of one replica's capacity, in records per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Capacity {
+    /// Where it comes from.
+    pub(crate) basis: CapacityBasis,
+    /// The mean.
+    pub(crate) mean: Option<f64>,
+    /// The mean less one standard deviation: what a move up counts on.
+    pub(crate) low: Option<f64>,
+    /// A lower bound: the most that was seen, busy or not.
+    pub(crate) demonstrated: Option<f64>,
+}
+
+impl CapacityMemory {
+    /// What is believed now.
+    pub(crate) fn capacity(&self, hint: Option<f64>) -> Capacity {
+        let hint = hint.filter(|hint| hint.is_finite() && *hint > 0.0);
+        let (basis, belief) = match (self.belief, hint) {
+            (Some(belief), _) => (CapacityBasis::Measured, Some(belief)),
+            (None, Some(hint)) => {
+                (CapacityBasis::Hint, Some(Belief { mean: hint.ln(), variance: HINT_VARIANCE }))
+            }
+            (None, None) => (CapacityBasis::Unknown, None),
+        };
+        Capacity {
+            basis,
+            mean: belief.map(|belief| belief.mean.exp()),
+            low: belief.map(|b| (b.mean - b.variance.sqrt().max(LEAST_DEVIATION)).exp()),
+            demonstrated: self.demonstrated,
+        }
+    }
+
+    /// Takes note of a busy look.
+    pub(crate) fn busy(&mut self, seconds: f64, per_replica: f64, hint: Option<f64>) {
+        self.seconds += seconds;
+        self.records += per_replica;
+        if self.seconds < LEAST_SECONDS {
+            return;
+        }
+        let measured = self.records / self.seconds;
+        let deviation = 0.05 + COMMIT_SECONDS / self.seconds;
+        self.measure(measured, deviation, hint);
+    }
+
+    /// A look that was not busy ends a measurement.
+    pub(crate) fn not_busy(&mut self) {
+        (self.seconds, self.records) = (0.0, 0.0);
+    }
+
+    /// Takes in one measurement in records per second, with its relative standard deviation.
+    pub(crate) fn measure(&mut self, measured: f64, deviation: f64, hint: Option<f64>) {
+        self.not_busy();
+        if !measured.is_finite() || measured < 1e-6 {
+            return;
+        }
+        let (observed, noise) = (measured.ln(), deviation * deviation);
+        let prior = self.belief.or_else(|| {
+            hint.filter(|hint| hint.is_finite() && *hint > 0.0)
+                .map(|hint| Belief { mean: hint.ln(), variance: HINT_VARIANCE })
+        });
+        self.belief = Some(prior.map_or(Belief { mean: observed, variance: noise }, |prior| {
+            let surprise = observed - prior.mean;
+            // Further off than three standard deviations: the workload has changed, so forget faster.
+            let variance = if surprise * surprise > 9.0 * (prior.variance + noise) {
+                prior.variance + surprise * surprise / 2.0
+            } else {
+                prior.variance
+            };
+            let gain = variance / (variance + noise);
+            Belief { mean: prior.mean + gain * surprise, variance: variance * (1.0 - gain) }
+        }));
+    }
+
+    /// Takes note of what a replica processed, busy or not.
+    pub(crate) fn demonstrate(&mut self, rate: f64, hint: Option<f64>) {
+        if !rate.is_finite() || rate <= 0.0 {
+            return;
+        }
+        self.demonstrated = Some(self.demonstrated.map_or(rate, |most| most.max(rate)));
+        // Clearly more than was believed possible: it is possible.
+        if self.belief.is_some_and(|belief| rate > belief.mean.exp() * 1.2) {
+            self.measure(rate, 0.15, hint);
+        }
+    }
+
+    /// Lets the certainty fade.
+    pub(crate) fn fade(&mut self, seconds: f64) {
+        if let Some(belief) = &mut self.belief
+            && belief.variance < WIDEST
+        {
+            belief.variance = (belief.variance + DRIFT_PER_SECOND * seconds.max(0.0)).min(WIDEST);
+        }
+    }
+
+    /// A rollout may change anything: what was learnt becomes a guess.
+    pub(crate) fn unsettle(&mut self) {
+        self.not_busy();
+        self.demonstrated = None;
+        if let Some(belief) = &mut self.belief {
+            belief.variance = belief.variance.max(WIDEST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_a_guess_until_measured() {
+        let mut memory = CapacityMemory::default();
+        let hinted = memory.capacity(Some(500.0));
+        assert_eq!(hinted.basis, CapacityBasis::Hint);
+        assert!((hinted.mean.unwrap() - 500.0).abs() < 1e-6);
+        memory.busy(15.0, 15.0 * 200.0, Some(500.0));
+        memory.busy(15.0, 15.0 * 200.0, Some(500.0));
+        let measured = memory.capacity(Some(500.0));
+        assert_eq!(measured.basis, CapacityBasis::Measured);
+        assert!((195.0..240.0).contains(&measured.mean.unwrap()), "{measured:?}");
+        assert!(measured.low.unwrap() < measured.mean.unwrap());
+    }
+
+    #[test]
+    fn short_looks_add_up_and_a_pause_starts_over() {
+        let mut memory = CapacityMemory::default();
+        memory.busy(10.0, 4000.0, None);
+        memory.not_busy();
+        memory.busy(10.0, 1000.0, None);
+        assert_eq!(memory.capacity(None).basis, CapacityBasis::Unknown);
+        memory.busy(10.0, 3000.0, None);
+        assert!((memory.capacity(None).mean.unwrap() - 200.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn nothing_processed_measures_nothing() {
+        let mut memory = CapacityMemory::default();
+        memory.busy(30.0, 0.0, None);
+        assert_eq!(memory.capacity(None), Capacity::default());
+    }
+
+    #[test]
+    fn a_changed_workload_is_believed_soon() {
+        let mut memory = CapacityMemory::default();
+        for _ in 0..20 {
+            memory.busy(30.0, 30.0 * 200.0, None);
+        }
+        for _ in 0..3 {
+            memory.busy(30.0, 30.0 * 100.0, None);
+        }
+        let mean = memory.capacity(None).mean.unwrap();
+        assert!((95.0..120.0).contains(&mean), "{mean}");
+    }
+}

@@ -1,0 +1,106 @@
+//! What a move costs on this target, as measured, per direction.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::memory::seconds_between;
+
+/// Seconds that a move up takes until its capacity is there, before one was seen.
+const RAISE_PRIOR: f64 = 30.0;
+/// Seconds that a move down stops processing, before one was seen.
+const LOWER_PRIOR: f64 = 15.0;
+/// A move that is not over after so many seconds teaches nothing: something else is wrong.
+const GIVE_UP: f64 = 1800.0;
+/// The weight of the latest move.
+const WEIGHT: f64 = 0.4;
+
+/// Measured seconds per direction, and the move that is being watched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct CostMemory {
+    raise: Option<f64>,
+    lower: Option<f64>,
+    watched: Option<Watched>,
+}
+
+/// A move whose end is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Watched {
+    began: Timestamp,
+    up: bool,
+    /// Seconds since then at the last look that still showed its effects.
+    troubled: f64,
+}
+
+impl CostMemory {
+    /// Starts to watch a move. One that had not ended before the next began teaches nothing.
+    pub(crate) fn begin(&mut self, up: bool, now: Timestamp) {
+        self.watched = Some(Watched { began: now, up, troubled: 0.0 });
+    }
+
+    /// Whether a move is under way.
+    pub(crate) fn under_way(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// Takes note of a look: `over` says that the target is settled, the group stable, and work goes on.
+    /// The end lies between this look and the last one before it that said otherwise: half way.
+    pub(crate) fn watch(&mut self, over: bool, now: Timestamp) {
+        let Some(watched) = &mut self.watched else { return };
+        let elapsed = seconds_between(watched.began, now);
+        if elapsed > GIVE_UP {
+            self.watched = None;
+        } else if !over {
+            watched.troubled = elapsed;
+        } else if elapsed > 0.0 {
+            let seconds = f64::midpoint(watched.troubled, elapsed);
+            let (slot, prior) =
+                if watched.up { (&mut self.raise, RAISE_PRIOR) } else { (&mut self.lower, LOWER_PRIOR) };
+            let before = slot.unwrap_or(prior);
+            *slot = Some(before + WEIGHT * (seconds - before));
+            self.watched = None;
+        }
+    }
+
+    /// Seconds from asking for more replicas until their capacity is there.
+    pub(crate) fn raise_seconds(&self) -> f64 {
+        self.raise.unwrap_or(RAISE_PRIOR)
+    }
+
+    /// Seconds that processing stops for when replicas leave.
+    pub(crate) fn lower_seconds(&self) -> f64 {
+        self.lower.unwrap_or(LOWER_PRIOR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_move_ends_between_its_last_troubled_look_and_the_first_good_one() {
+        let mut cost = CostMemory::default();
+        cost.begin(true, at(0));
+        cost.watch(false, at(0));
+        cost.watch(false, at(40));
+        assert!(cost.under_way());
+        cost.watch(true, at(60));
+        assert!((cost.raise_seconds() - (30.0 + 0.4 * 20.0)).abs() < 1e-9);
+        assert!((cost.lower_seconds() - 15.0).abs() < 1e-9);
+        assert!(!cost.under_way());
+    }
+
+    #[test]
+    fn a_move_that_never_ends_teaches_nothing() {
+        let mut cost = CostMemory::default();
+        cost.begin(false, at(0));
+        cost.watch(false, at(1801));
+        cost.watch(true, at(1815));
+        assert!((cost.lower_seconds() - 15.0).abs() < 1e-9);
+    }
+}

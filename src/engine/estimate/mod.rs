@@ -1,0 +1,209 @@
+//! Stage 2: what is believed of the load, of one replica, and of the cost of a move.
+//!
+//! A turn decides by what was known before it, and learns afterwards: so a larger backlog can never make a
+//! replica look faster, and with it the need smaller, within the same turn.
+
+pub(crate) mod capacity;
+pub(crate) mod cost;
+pub(crate) mod rate;
+
+use jiff::Timestamp;
+
+use self::capacity::{Capacity, LEAST_SECONDS};
+use self::rate::Sample;
+use super::ladder::Ladder;
+use super::look::{Look, most};
+use super::memory::{Memory, lasted, since};
+use super::observation::{GroupState, Observation, SourceReading, TargetHold};
+use super::reason::Reason;
+use super::trust::Trust;
+use crate::policy::Rules;
+use crate::policy::units::Replicas;
+
+/// The weight of the latest look in the busiest partition's share.
+const SHARE_WEIGHT: f64 = 0.2;
+/// The least shares of time at which a busy share tells a capacity.
+const BUSY_FROM: f64 = 0.3;
+
+/// What is believed at this turn. `None` is unknown, never zero.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Belief {
+    /// Records per second that arrive.
+    pub(crate) rate: Option<f64>,
+    /// Records per second to be ready for.
+    pub(crate) anticipated: Option<f64>,
+    /// Records not processed yet.
+    pub(crate) backlog: Option<f64>,
+    /// Those that count for the size.
+    pub(crate) sizing_backlog: Option<f64>,
+    /// Age of the oldest unprocessed record, in seconds.
+    pub(crate) age: Option<f64>,
+    /// Whether that is older than the objective allows.
+    pub(crate) overdue: bool,
+    /// Of one replica.
+    pub(crate) capacity: Capacity,
+    /// Records per second and replica that have lately been processed.
+    pub(crate) working: Option<f64>,
+    /// Seconds that a move up costs.
+    pub(crate) raise_seconds: f64,
+    /// Seconds that a move down costs.
+    pub(crate) lower_seconds: f64,
+    /// The counts that make a difference.
+    pub(crate) ladder: Ladder,
+    /// The busiest partition's share of the arrivals, smoothed.
+    pub(crate) busiest_share: Option<f64>,
+    /// Whether the last move is still under way.
+    pub(crate) moving: bool,
+    /// Replicas that somebody else has worked out: a floor.
+    pub(crate) demand: Option<f64>,
+}
+
+/// Seconds of waiting work at which a consumer counts as busy: well over the usual commit interval.
+pub(crate) fn busy_seconds(rules: &Rules) -> f64 {
+    (rules.window().as_secs_f64() / 4.0).clamp(10.0, 30.0)
+}
+
+/// Seconds within which a move up takes effect, from the next look on.
+pub(crate) fn horizon(rules: &Rules, memory: &Memory) -> f64 {
+    memory.cost.raise_seconds() + rules.interval.as_secs_f64()
+}
+
+/// Works out what is believed, from the memory and this look.
+pub(crate) fn believe(
+    rules: &Rules,
+    memory: &mut Memory,
+    seen: &Observation,
+    look: &Look,
+    trust: &Trust,
+    now: Timestamp,
+) -> Belief {
+    memory.capacity.fade(memory.seconds_since_turn(now));
+    let fresh = count(memory, seen, look, trust);
+    if fresh {
+        watch_move(memory, seen, look, now);
+    }
+    let usable = !trust.is_blind();
+    let known = |figure: Option<f64>| figure.filter(|_| usable);
+    let rate = known(arrivals(memory, look, trust, now));
+    let overdue = usable && look.overdue(rules.window().as_secs_f64()) == Some(true);
+    since(&mut memory.overdue_since, overdue, now);
+    let reach = horizon(rules, memory);
+    let anticipated = rate.map(|rate| {
+        let drift = memory.rate.drift();
+        memory.margin.bound(rate, drift, reach, now)
+    });
+    let share = known(look.busiest_share());
+    let smoothed = match (memory.rate.share, share) {
+        (Some(before), Some(now)) => Some(before + SHARE_WEIGHT * (now - before)),
+        (kept, None) | (None, kept) => kept,
+    };
+    if fresh {
+        memory.rate.share = smoothed;
+    }
+    let patience = (4.0 * memory.cost.raise_seconds()).max(300.0);
+    Belief {
+        rate,
+        anticipated,
+        backlog: known(look.backlog()),
+        sizing_backlog: known(look.sizing_backlog()),
+        age: known(look.age()),
+        overdue,
+        capacity: memory.capacity.capacity(rules.capacity_per_replica),
+        working: memory.rate.per_replica(LEAST_SECONDS),
+        raise_seconds: memory.cost.raise_seconds(),
+        lower_seconds: memory.cost.lower_seconds(),
+        ladder: Ladder::of(rules, look),
+        busiest_share: smoothed,
+        moving: (memory.cost.under_way() || memory.unsettled_since.is_some())
+            && lasted(memory.unsettled_since, now) < patience
+            && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience),
+        demand: known(look.demand),
+    }
+}
+
+/// The arrivals: by what was counted lately, by the broker's window before anything was, and never less
+/// than a metric says. Of an incomplete look, what is known of it where that is more.
+fn arrivals(memory: &Memory, look: &Look, trust: &Trust, now: Timestamp) -> Option<f64> {
+    let counted = memory.rate.arrivals(now).or_else(|| look.window_rate());
+    let partial = look
+        .groups
+        .iter()
+        .filter_map(|group| Some(group.arrived? / group.over?))
+        .reduce(|a, b| a + b)
+        .filter(|_| !is_complete(trust));
+    most(most(counted, partial), look.metric_rate)
+}
+
+/// Whether every partition was counted: the group's state says nothing about that.
+fn is_complete(trust: &Trust) -> bool {
+    match trust {
+        Trust::Full => true,
+        Trust::UpOnly(word) | Trust::Hold(word) => {
+            matches!(word.reason, Reason::GroupRebalancing | Reason::GroupWithoutMembers)
+        }
+    }
+}
+
+/// Takes the look's counts into the memory, unless it was seen before. Says whether it was new.
+fn count(memory: &mut Memory, seen: &Observation, look: &Look, trust: &Trust) -> bool {
+    let Some(sampled) = seen.sources.iter().map(SourceReading::sampled_at).max() else { return false };
+    if !is_complete(trust) || memory.looked_at.is_some_and(|before| sampled <= before) {
+        return false;
+    }
+    memory.looked_at = Some(sampled);
+    let ready = seen.target.ready;
+    let calm = is_stable(seen) && seen.target.settled && ready.is_some() && ready == memory.ready;
+    memory.steady_looks = if calm { memory.steady_looks.saturating_add(1) } else { 0 };
+    memory.ready = ready;
+    let sum = |figure: fn(&super::look::Group) -> Option<f64>| {
+        look.groups.iter().map(figure).try_fold(0.0, |sum, one| Some(sum + one?))
+    };
+    let over = look.groups.iter().filter_map(|group| group.over).reduce(f64::max);
+    if let (Some(seconds), Some(arrived)) = (over, sum(|group| group.arrived)) {
+        let replicas = ready.filter(|ready| ready.0 > 0 && memory.steady_looks >= 2);
+        let per_replica = sum(|group| group.consumed).zip(replicas).map(|(all, by)| all / by.as_f64());
+        memory.rate.push(Sample { at: sampled, seconds, arrived, per_replica });
+    }
+    true
+}
+
+fn is_stable(seen: &Observation) -> bool {
+    seen.sources.iter().all(|source| match source {
+        SourceReading::Backlog(reading) => reading.group == GroupState::Stable,
+        SourceReading::Metric(_) => true,
+    })
+}
+
+/// A move is over once the target is settled, the group stable, and work goes on.
+fn watch_move(memory: &mut Memory, seen: &Observation, look: &Look, now: Timestamp) {
+    let at_rest = seen.target.ready == Some(Replicas(0));
+    let works = look
+        .groups
+        .iter()
+        .all(|group| group.consumed.is_some_and(|consumed| consumed > 0.0) || group.lag == Some(0));
+    memory.cost.watch(seen.target.settled && (at_rest || (is_stable(seen) && works)), now);
+}
+
+/// Learns from a look what one replica can do.
+pub(crate) fn learn(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look, trust: &Trust) {
+    if matches!(seen.target.hold, Some(TargetHold::RollingOut)) {
+        memory.capacity.unsettle();
+        return;
+    }
+    let hint = rules.capacity_per_replica;
+    let latest = memory.rate.latest().filter(|_| *trust == Trust::Full);
+    let Some((seconds, records)) = latest else {
+        memory.capacity.not_busy();
+        return;
+    };
+    if let Some(rate) = memory.rate.per_replica(2.0 * LEAST_SECONDS) {
+        memory.capacity.demonstrate(rate, hint);
+    }
+    if let Some(busy) = look.busy_share.filter(|busy| (BUSY_FROM..=1.0).contains(busy)) {
+        memory.capacity.busy(seconds, records / busy, hint);
+    } else if look.saturated() && records > 0.0 {
+        memory.capacity.busy(seconds, records, hint);
+    } else {
+        memory.capacity.not_busy();
+    }
+}

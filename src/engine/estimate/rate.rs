@@ -1,0 +1,159 @@
+//! How many records arrive, and how many were processed, over the last minute or so.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::memory::seconds_between;
+
+/// The most samples that are kept.
+const KEPT: usize = 16;
+/// Samples older than so many seconds are dropped, the latest four excepted.
+const OLDEST: f64 = 90.0;
+/// Rates are averaged over the last so many seconds.
+const WINDOW: f64 = 60.0;
+
+/// Recent samples, and what is best remembered of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RateMemory {
+    /// Oldest first.
+    samples: VecDeque<Sample>,
+    /// The busiest partition's share of the arrivals, smoothed.
+    pub(crate) share: Option<f64>,
+}
+
+/// What was counted from one look to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Sample {
+    /// When it ended.
+    pub(crate) at: Timestamp,
+    /// Seconds.
+    pub(crate) seconds: f64,
+    /// Records that arrived.
+    pub(crate) arrived: f64,
+    /// Records per ready replica that were processed; only where the group was stable on a settled target
+    /// at both ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) per_replica: Option<f64>,
+}
+
+impl RateMemory {
+    /// Adds a sample.
+    pub(crate) fn push(&mut self, sample: Sample) {
+        self.samples.push_back(sample);
+        while self.samples.len() > 4
+            && (self.samples.len() > KEPT
+                || self.samples.front().is_some_and(|old| seconds_between(old.at, sample.at) > OLDEST))
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Records per second that arrive: the mean of the last minute, which neither bursts nor gaps of
+    /// batching producers mislead; or the lesser of the last two samples where both are above it, for
+    /// that is a step that the mean has not caught up with.
+    pub(crate) fn arrivals(&self, now: Timestamp) -> Option<f64> {
+        let last = self.samples.back()?;
+        let mut newest = self.samples.iter().rev();
+        let (mut arrived, mut seconds) = (0.0, 0.0);
+        for sample in newest.by_ref() {
+            if seconds > 0.0 && seconds_between(sample.at, now) >= WINDOW {
+                break;
+            }
+            arrived += sample.arrived;
+            seconds += sample.seconds;
+        }
+        let mean = arrived / seconds;
+        let before = self.samples.iter().rev().nth(1);
+        let step =
+            before.map_or(0.0, |before| (before.arrived / before.seconds).min(last.arrived / last.seconds));
+        Some(mean.max(step))
+    }
+
+    /// Records per second by which the arrivals grow each second: the least of the last three increases,
+    /// so that a step or a single burst is no trend. 0 where they do not grow.
+    pub(crate) fn drift(&self) -> f64 {
+        let mut newest = self.samples.iter().rev();
+        let (Some(d), Some(c), Some(b), Some(a)) =
+            (newest.next(), newest.next(), newest.next(), newest.next())
+        else {
+            return 0.0;
+        };
+        let rise = |from: &Sample, to: &Sample| {
+            let apart = ((from.seconds + to.seconds) / 2.0).max(1e-3);
+            (to.arrived / to.seconds - from.arrived / from.seconds) / apart
+        };
+        rise(a, b).min(rise(b, c)).min(rise(c, d)).max(0.0)
+    }
+
+    /// Records per second and replica that were processed over the last `least` to 30 s without a break;
+    /// `None` before that much has been seen.
+    pub(crate) fn per_replica(&self, least: f64) -> Option<f64> {
+        let (mut records, mut seconds) = (0.0, 0.0);
+        for sample in self.samples.iter().rev() {
+            let Some(one) = sample.per_replica else { break };
+            if seconds >= 30.0_f64.max(least) {
+                break;
+            }
+            records += one;
+            seconds += sample.seconds;
+        }
+        (seconds >= least && seconds > 0.0).then(|| records / seconds)
+    }
+
+    /// Seconds and records per replica of the latest sample, where it tells of one.
+    pub(crate) fn latest(&self) -> Option<(f64, f64)> {
+        self.samples.back().and_then(|sample| Some((sample.seconds, sample.per_replica?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fed(rates: &[f64]) -> (RateMemory, Timestamp) {
+        let mut memory = RateMemory::default();
+        let mut at = Timestamp::UNIX_EPOCH;
+        for rate in rates {
+            at = at.checked_add(jiff::SignedDuration::from_secs(15)).unwrap();
+            memory.push(Sample { at, seconds: 15.0, arrived: rate * 15.0, per_replica: Some(rate * 7.5) });
+        }
+        (memory, at)
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn a_step_counts_once_two_samples_agree() {
+        let (memory, now) = fed(&[300.0, 300.0, 300.0, 1200.0]);
+        assert!(close(memory.arrivals(now).unwrap(), 525.0));
+        let (memory, now) = fed(&[300.0, 300.0, 300.0, 1200.0, 1200.0]);
+        assert!(close(memory.arrivals(now).unwrap(), 1200.0));
+    }
+
+    #[test]
+    fn batches_count_as_their_mean() {
+        let (memory, now) = fed(&[0.0, 0.0, 800.0, 0.0, 0.0, 0.0, 800.0, 0.0]);
+        assert!(close(memory.arrivals(now).unwrap(), 200.0));
+    }
+
+    #[test]
+    fn only_a_ramp_drifts() {
+        assert!(close(fed(&[100.0, 100.0, 100.0, 400.0]).0.drift(), 0.0));
+        assert!(close(fed(&[400.0, 300.0, 200.0, 100.0]).0.drift(), 0.0));
+        assert!(close(fed(&[100.0, 130.0, 160.0, 190.0]).0.drift(), 2.0));
+    }
+
+    #[test]
+    fn consumption_needs_enough_seconds() {
+        let (memory, _) = fed(&[300.0]);
+        assert_eq!(memory.per_replica(20.0), None);
+        let (memory, _) = fed(&[300.0, 400.0]);
+        assert!(close(memory.per_replica(20.0).unwrap(), 175.0));
+    }
+}

@@ -1,0 +1,176 @@
+//! Stage 9: the decision in words.
+
+use std::fmt::Write as _;
+
+use super::decision::{Decision, Stage, Verdict};
+use super::reason::Reason;
+use crate::policy::Rules;
+
+/// A figure for people: `1,200`, `205`, `7.5`, `0.04`.
+pub(crate) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "unlimited".to_owned();
+    }
+    if value.abs() < 0.995 {
+        return format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    if value.abs() < 99.5 {
+        return format!("{value:.1}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut grouped = String::from(if value < 0.0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A time for people: `45 s`, `12 min`, `3.5 h`.
+pub(crate) fn seconds(value: f64) -> String {
+    if !value.is_finite() {
+        "for ever".to_owned()
+    } else if value < 120.0 {
+        format!("{value:.0} s")
+    } else if value < 7200.0 {
+        format!("{} min", number(value / 60.0))
+    } else {
+        format!("{} h", number(value / 3600.0))
+    }
+}
+
+/// The decision in one sentence: the move, and the words of the stage that bound it.
+pub(crate) fn sentence(decision: &Decision) -> String {
+    let said = decision.trail.iter().rev().find(|step| step.reason == decision.reason);
+    let detail = said.map_or_else(|| decision.reason.meaning().to_owned(), |step| step.detail.clone());
+    match (decision.verdict, decision.current, decision.desired) {
+        (Verdict::Raise | Verdict::Lower, Some(from), Some(to)) => {
+            // A damper that only shortened the move says so; what moved it comes first.
+            let cause = decision.trail.iter().rev().find(|step| {
+                matches!(step.stage, Stage::Up | Stage::Down | Stage::Size) && step.reason != decision.reason
+            });
+            match cause {
+                Some(cause) if said.is_some_and(|step| step.stage == Stage::Damp) => {
+                    format!("{from} -> {to}: {}; {detail}.", cause.detail)
+                }
+                _ => format!("{from} -> {to}: {detail}."),
+            }
+        }
+        (_, Some(at), _) => format!("Hold at {at}: {detail}."),
+        (_, None, _) => format!("Hold: {detail}."),
+    }
+}
+
+/// What would flip the decision, and when it is looked at next.
+pub(crate) fn counterfactual(decision: &Decision, rules: &Rules) -> String {
+    let estimate = &decision.estimate;
+    let mut flips = Vec::new();
+    if let (Some(capacity), Some(current)) = (estimate.capacity_per_replica, decision.desired) {
+        let most = capacity * current.as_f64();
+        flips.push(format!("more would be asked for once about {} records/s arrive", number(most)));
+    }
+    let by_reason = match decision.reason {
+        Reason::Paused => Some("nothing, until the policy is no longer paused".to_owned()),
+        Reason::OwnedByOther => Some("nothing, while somebody else moves the target".to_owned()),
+        Reason::TargetNotFound | Reason::TargetUnreadable => {
+            Some("nothing, until the target can be read".to_owned())
+        }
+        Reason::SignalMissing
+        | Reason::SignalStale
+        | Reason::SignalRejected
+        | Reason::InputRejected
+        | Reason::WarmingUp => Some(match rules.fallback {
+            Some(floor) => {
+                format!("trusted readings; after {} without, at least {}", floor.after, floor.replicas)
+            }
+            None => "trusted readings".to_owned(),
+        }),
+        Reason::GroupRebalancing => Some("the end of the rebalance".to_owned()),
+        Reason::Idle if decision.desired.is_some_and(|replicas| replicas.0 == 0) => {
+            Some(format!("more than {} unprocessed records wake it", rules.activation_lag))
+        }
+        _ => None,
+    };
+    if let Some(by_reason) = by_reason {
+        flips = vec![by_reason];
+    } else if let (Some(need), Some(desired)) = (estimate.need, decision.desired)
+        && need < desired
+        && need >= rules.min_replicas
+    {
+        flips.push(format!("{need} would be gone down to if the need stays there"));
+    }
+    if flips.is_empty() {
+        flips.push("a change of the load".to_owned());
+    }
+    format!("What would flip it: {}. Looked at again in {}.", flips.join("; "), rules.interval)
+}
+
+/// The whole decision for people: the sentence, what was believed, and every stage's word.
+pub fn render(decision: &Decision) -> String {
+    let mut text = format!("{}\n{}\n", decision.sentence, decision.counterfactual);
+    let estimate = &decision.estimate;
+    let figures = [
+        ("arrives", estimate.arrival_rate.map(|rate| format!("{} records/s", number(rate)))),
+        ("to be ready for", estimate.anticipated_rate.map(|rate| format!("{} records/s", number(rate)))),
+        (
+            "waits",
+            estimate
+                .backlog
+                .map(|records| format!("{} records", number(crate::policy::units::records_f64(records)))),
+        ),
+        ("oldest record", estimate.backlog_age_seconds.map(seconds)),
+        (
+            "one replica",
+            estimate
+                .capacity_per_replica
+                .map(|rate| format!("{} records/s ({})", number(rate), estimate.capacity_basis)),
+        ),
+        ("a move up takes", estimate.raise_seconds.map(seconds)),
+        ("a move down stops", estimate.lower_seconds.map(seconds)),
+        ("partitions", estimate.partitions.map(|count| count.to_string())),
+        ("needed", estimate.need.map(|count| count.to_string())),
+    ];
+    for (name, figure) in figures {
+        // Writing to a string cannot fail.
+        let _written = writeln!(text, "  {name:<18}{}", figure.as_deref().unwrap_or("unknown"));
+    }
+    for step in &decision.trail {
+        let move_ = match (step.from, step.to) {
+            (Some(from), Some(to)) if from != to => format!("{from} -> {to}"),
+            (_, Some(at)) => at.to_string(),
+            (_, None) => "-".to_owned(),
+        };
+        let _written =
+            writeln!(text, "  {:<9} {move_:<9} {}: {}", step.stage.to_string(), step.reason, step.detail);
+    }
+    text
+}
+
+/// The verdict, as it lies between two counts.
+pub(crate) fn verdict(decision: &Decision) -> Verdict {
+    match (decision.current, decision.desired) {
+        (Some(from), Some(to)) if to > from => Verdict::Raise,
+        (Some(from), Some(to)) if to < from => Verdict::Lower,
+        _ => Verdict::Hold,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        let cases = [(1200.0, "1,200"), (1_234_567.0, "1,234,567"), (205.4, "205"), (7.5, "7.5"), (2.0, "2")];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(number(0.04), "0.04");
+        assert_eq!(number(0.0), "0");
+        assert_eq!(seconds(45.2), "45 s");
+        assert_eq!(seconds(720.0), "12 min");
+        assert_eq!(seconds(f64::INFINITY), "for ever");
+    }
+}

@@ -1,0 +1,160 @@
+//! The replica counts that make a difference.
+
+use super::look::Look;
+use crate::policy::rules::PartitionRule;
+use crate::policy::units::Replicas;
+use crate::policy::{Objective, Rules};
+
+/// The counts worth having. For P partitions only those n at which the busiest replica's share, ceil(P / n),
+/// changes: with 12 partitions 7 replicas leave it at two partitions, exactly as 6 do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ladder {
+    /// Any count: no partitions are known, or the policy allows idle consumers.
+    Free,
+    /// These, rising; never empty.
+    Rungs {
+        /// Partitions.
+        partitions: u32,
+        /// The counts.
+        rungs: Vec<u32>,
+    },
+}
+
+impl Ladder {
+    /// The ladder for a look, by the policy's rule. An objective in records asks for KEDA's counts: any up
+    /// to the partitions.
+    pub(crate) fn of(rules: &Rules, look: &Look) -> Self {
+        let Some(partitions) = look.partitions().filter(|partitions| *partitions > 0) else {
+            return Self::Free;
+        };
+        let by_lag = matches!(rules.objective, Objective::LagPerReplica { .. });
+        let rungs = match rules.partitions {
+            PartitionRule::AllowIdleConsumers => return Self::Free,
+            PartitionRule::EvenDistribution => divisors(partitions),
+            PartitionRule::Ladder | PartitionRule::LimitToPartitionsWithLag if by_lag => {
+                (1..=partitions).collect()
+            }
+            PartitionRule::Ladder => shares(partitions),
+            PartitionRule::LimitToPartitionsWithLag => {
+                let most = look.active().unwrap_or(partitions).max(1);
+                let mut rungs = shares(partitions);
+                rungs.retain(|rung| *rung <= most);
+                rungs
+            }
+        };
+        Self::Rungs { partitions, rungs }
+    }
+
+    /// The least rung of at least `count`, or the top.
+    pub(crate) fn at_least(&self, count: Replicas) -> Replicas {
+        match self {
+            Self::Free => count,
+            Self::Rungs { .. } if count.0 == 0 => count,
+            Self::Rungs { .. } => self.least(|rung| rung >= count.0).unwrap_or_else(|| self.top()),
+        }
+    }
+
+    /// The least rung that will do; `None` where none does.
+    pub(crate) fn least(&self, will_do: impl Fn(u32) -> bool) -> Option<Replicas> {
+        match self {
+            Self::Free => None,
+            Self::Rungs { rungs, .. } => rungs.iter().copied().find(|rung| will_do(*rung)).map(Replicas),
+        }
+    }
+
+    /// The next rung above `count`; the top where there is none.
+    pub(crate) fn above(&self, count: Replicas) -> Replicas {
+        self.at_least(Replicas(count.0.saturating_add(1)))
+    }
+
+    /// The next rung below `count`, at least 1.
+    pub(crate) fn below(&self, count: Replicas) -> Replicas {
+        match self {
+            Self::Free => Replicas(count.0.saturating_sub(1).max(1)),
+            Self::Rungs { rungs, .. } => {
+                Replicas(rungs.iter().copied().rev().find(|rung| *rung < count.0).unwrap_or(1))
+            }
+        }
+    }
+
+    /// The greatest rung within `most`; `most` itself where even the first is above it.
+    pub(crate) fn within(&self, most: Replicas) -> Replicas {
+        match self {
+            Self::Free => most,
+            Self::Rungs { rungs, .. } => {
+                rungs.iter().copied().rev().find(|rung| *rung <= most.0).map_or(most, Replicas)
+            }
+        }
+    }
+
+    /// The greatest rung.
+    pub(crate) fn top(&self) -> Replicas {
+        match self {
+            Self::Free => Replicas(u32::MAX),
+            Self::Rungs { rungs, .. } => Replicas(rungs.last().copied().unwrap_or(1)),
+        }
+    }
+
+    /// Partitions, where they bound anything.
+    pub(crate) fn partitions(&self) -> Option<u32> {
+        match self {
+            Self::Free => None,
+            Self::Rungs { partitions, .. } => Some(*partitions),
+        }
+    }
+}
+
+/// Counts at which ceil(P / n) changes: about twice the root of P.
+fn shares(partitions: u32) -> Vec<u32> {
+    let mut rungs = Vec::new();
+    let mut count = 1;
+    loop {
+        rungs.push(count);
+        let share = partitions.div_ceil(count);
+        if share <= 1 {
+            return rungs;
+        }
+        // The least count whose busiest replica has fewer partitions.
+        count = partitions.div_ceil(share - 1);
+    }
+}
+
+fn divisors(partitions: u32) -> Vec<u32> {
+    (1..=partitions).filter(|count| partitions.is_multiple_of(*count)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_counts_that_lower_the_busiest_share_are_rungs() {
+        assert_eq!(shares(12), [1, 2, 3, 4, 6, 12]);
+        assert_eq!(shares(24), [1, 2, 3, 4, 5, 6, 8, 12, 24]);
+        assert_eq!(shares(1), [1]);
+        for partitions in 1_u32..200 {
+            let brute: Vec<u32> = (1..=partitions)
+                .filter(|n| *n == 1 || partitions.div_ceil(*n) < partitions.div_ceil(*n - 1))
+                .collect();
+            assert_eq!(shares(partitions), brute, "{partitions} partitions");
+        }
+    }
+
+    #[test]
+    fn divisors_share_evenly() {
+        assert_eq!(divisors(10), [1, 2, 5, 10]);
+    }
+
+    #[test]
+    fn counts_find_their_rung() {
+        let ladder = Ladder::Rungs { partitions: 12, rungs: shares(12) };
+        assert_eq!(ladder.at_least(Replicas(5)), Replicas(6));
+        assert_eq!(ladder.at_least(Replicas(40)), Replicas(12));
+        assert_eq!(ladder.at_least(Replicas(0)), Replicas(0));
+        assert_eq!(ladder.above(Replicas(6)), Replicas(12));
+        assert_eq!(ladder.below(Replicas(6)), Replicas(4));
+        assert_eq!(ladder.below(Replicas(1)), Replicas(1));
+        assert_eq!(ladder.within(Replicas(8)), Replicas(6));
+        assert_eq!(Ladder::Free.above(Replicas(u32::MAX)), Replicas(u32::MAX));
+    }
+}

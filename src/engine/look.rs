@@ -1,0 +1,216 @@
+//! One observation boiled down to the figures that the stages work with.
+
+use super::observation::{
+    BacklogReading, Meaning, MetricReading, Observation, PartitionReading, SourceReading,
+};
+use crate::policy::units::records_f64;
+
+/// One observation in figures. `None` is unknown, never zero.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Look {
+    /// One entry per consumer group.
+    pub(crate) groups: Vec<Group>,
+    /// Records per second that arrive, by metrics.
+    pub(crate) metric_rate: Option<f64>,
+    /// Unprocessed records, by metrics.
+    pub(crate) metric_backlog: Option<f64>,
+    /// Age of the oldest record in seconds, by metrics.
+    pub(crate) metric_age: Option<f64>,
+    /// Share of time that the replicas are busy, by metrics.
+    pub(crate) busy_share: Option<f64>,
+    /// Replicas that somebody else has worked out, by metrics.
+    pub(crate) demand: Option<f64>,
+}
+
+/// One consumer group in figures.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Group {
+    /// Partitions of all topics.
+    pub(crate) partitions: u32,
+    /// Partitions with lag that counts for the size.
+    pub(crate) lagging: u32,
+    /// Partitions with lag or arrivals.
+    pub(crate) active: u32,
+    /// Unprocessed records of the partitions that are known; `None` where none is.
+    pub(crate) lag: Option<u64>,
+    /// Those that count for the size.
+    pub(crate) sizing_lag: Option<u64>,
+    /// Seconds that arrivals and consumption were counted over.
+    pub(crate) over: Option<f64>,
+    /// Records that arrived in that time.
+    pub(crate) arrived: Option<f64>,
+    /// Records that were processed in that time.
+    pub(crate) consumed: Option<f64>,
+    /// Records per second that arrived within the window, as the broker's time index says.
+    pub(crate) window_rate: Option<f64>,
+    /// Whether the oldest unprocessed record is older than the window.
+    pub(crate) overdue: Option<bool>,
+    /// Age of the oldest unprocessed record, in seconds.
+    pub(crate) age: Option<f64>,
+    /// The busiest partition's share of the arrivals.
+    pub(crate) busiest_share: Option<f64>,
+    /// Share of the active partitions whose consumers were certainly busy all the time.
+    pub(crate) saturated_share: f64,
+}
+
+impl Look {
+    /// Boils an observation down. `busy_seconds`: see [`saturated`].
+    pub(crate) fn of(observation: &Observation, busy_seconds: f64) -> Self {
+        let mut look = Self::default();
+        for source in &observation.sources {
+            match source {
+                SourceReading::Backlog(reading) => look.groups.push(Group::of(reading, busy_seconds)),
+                SourceReading::Metric(reading) => look.add(reading),
+            }
+        }
+        look
+    }
+
+    fn add(&mut self, reading: &MetricReading) {
+        let slot = match reading.means {
+            Meaning::ArrivalRate => &mut self.metric_rate,
+            Meaning::Backlog => &mut self.metric_backlog,
+            Meaning::BacklogAge => &mut self.metric_age,
+            Meaning::BusyShare => &mut self.busy_share,
+            Meaning::Demand => &mut self.demand,
+        };
+        // Two metrics with one meaning: the larger one asks for more.
+        *slot = most(*slot, reading.value.filter(|value| value.is_finite() && *value >= 0.0));
+    }
+
+    /// Unprocessed records: the groups' together, or the metric's where that is more.
+    pub(crate) fn backlog(&self) -> Option<f64> {
+        most(sum(self.groups.iter().map(|group| group.lag.map(records_f64))), self.metric_backlog)
+    }
+
+    /// Those that count for the size.
+    pub(crate) fn sizing_backlog(&self) -> Option<f64> {
+        most(sum(self.groups.iter().map(|group| group.sizing_lag.map(records_f64))), self.metric_backlog)
+    }
+
+    /// Age of the oldest unprocessed record, in seconds.
+    pub(crate) fn age(&self) -> Option<f64> {
+        self.groups.iter().fold(self.metric_age, |age, group| most(age, group.age))
+    }
+
+    /// Whether the oldest unprocessed record is older than `allowed` seconds.
+    pub(crate) fn overdue(&self, allowed: f64) -> Option<bool> {
+        let by_metric = self.metric_age.map(|age| age > allowed);
+        self.groups.iter().map(|group| group.overdue).fold(by_metric, |all, one| match (all, one) {
+            (Some(a), Some(b)) => Some(a || b),
+            (known, None) | (None, known) => known,
+        })
+    }
+
+    /// Records per second of the groups over the broker's window.
+    pub(crate) fn window_rate(&self) -> Option<f64> {
+        sum(self.groups.iter().map(|group| group.window_rate))
+    }
+
+    /// Partitions of the widest group.
+    pub(crate) fn partitions(&self) -> Option<u32> {
+        self.groups.iter().map(|group| group.partitions).max()
+    }
+
+    /// Partitions with lag or arrivals, of the widest group.
+    pub(crate) fn active(&self) -> Option<u32> {
+        self.groups.iter().map(|group| group.active).max()
+    }
+
+    /// The largest share of a group's arrivals that one partition brings.
+    pub(crate) fn busiest_share(&self) -> Option<f64> {
+        self.groups.iter().fold(None, |share, group| most(share, group.busiest_share))
+    }
+
+    /// Whether the consumers of practically all partitions were busy all the time.
+    pub(crate) fn saturated(&self) -> bool {
+        !self.groups.is_empty() && self.groups.iter().all(|group| group.saturated_share >= 0.8)
+    }
+}
+
+impl Group {
+    fn of(reading: &BacklogReading, busy_seconds: f64) -> Self {
+        let all = &reading.partitions;
+        let over = reading.over_seconds;
+        let window = reading.window_seconds;
+        let in_window = total(all.iter().map(|one| one.arrived_in_window));
+        let is_active = |one: &&PartitionReading| {
+            one.lag.unwrap_or(0) > 0 || one.arrived.unwrap_or(0) > 0 || one.arrived_in_window.unwrap_or(0) > 0
+        };
+        let active = all.iter().filter(is_active).count();
+        let saturated =
+            over.map_or(0, |over| all.iter().filter(|one| saturated(one, over, busy_seconds)).count());
+        Self {
+            partitions: count(all.len()),
+            lagging: count(all.iter().filter(|one| sizing_lag(one).is_some_and(|lag| lag > 0)).count()),
+            active: count(active),
+            lag: total(all.iter().map(|one| one.lag)),
+            sizing_lag: total(all.iter().map(sizing_lag)),
+            over,
+            arrived: over.and_then(|_| total(all.iter().map(|one| one.arrived)).map(records_f64)),
+            consumed: over.and_then(|_| total(all.iter().map(|one| one.consumed)).map(records_f64)),
+            window_rate: in_window.map(|records| records_f64(records) / window),
+            overdue: all.iter().filter_map(|one| one.overdue).reduce(|a, b| a || b),
+            age: all.iter().fold(None, |age, one| most(age, one.age_seconds)),
+            busiest_share: busiest_share(all),
+            saturated_share: if active == 0 {
+                0.0
+            } else {
+                f64::from(count(saturated)) / f64::from(count(active))
+            },
+        }
+    }
+}
+
+/// Whether a partition held at least `busy_seconds` worth of work at the end of a look, and half of that
+/// at its start: more than commits in batches (every 5 s unless configured) leave behind while the consumer
+/// keeps up. Its consumer can then not have been waiting for records.
+fn saturated(one: &PartitionReading, over: f64, busy_seconds: f64) -> bool {
+    let (Some(lag), Some(arrived), Some(consumed)) = (one.lag, one.arrived, one.consumed) else {
+        return false;
+    };
+    let (end, arrived, consumed) = (records_f64(lag), records_f64(arrived), records_f64(consumed));
+    let start = end + consumed - arrived;
+    let worth = busy_seconds * arrived.max(consumed) / over;
+    end > 0.0 && end >= worth && start >= worth / 2.0
+}
+
+/// The busiest partition's share, over the longest count there is.
+fn busiest_share(all: &[PartitionReading]) -> Option<f64> {
+    let share = |counts: &mut dyn Iterator<Item = Option<u64>>| {
+        let (mut busiest, mut sum) = (0, 0_u64);
+        for records in counts.flatten() {
+            busiest = busiest.max(records);
+            sum = sum.saturating_add(records);
+        }
+        (sum > 0).then(|| records_f64(busiest) / records_f64(sum))
+    };
+    share(&mut all.iter().map(|one| one.arrived_in_window))
+        .or_else(|| share(&mut all.iter().map(|one| one.arrived)))
+}
+
+fn sizing_lag(one: &PartitionReading) -> Option<u64> {
+    if one.persistent { Some(0) } else { one.lag }
+}
+
+/// The sum of what is known; `None` where nothing is.
+fn total(counts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    counts.flatten().reduce(u64::saturating_add)
+}
+
+/// The sum of what is known; `None` where nothing is.
+fn sum(figures: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    figures.flatten().reduce(|a, b| a + b)
+}
+
+/// The larger of what is known.
+pub(crate) fn most(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (known, None) | (None, known) => known,
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

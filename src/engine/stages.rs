@@ -1,0 +1,100 @@
+//! The stages of a decision about a target that may be moved, in order.
+
+use jiff::Timestamp;
+
+use super::damp::stabilization::Side;
+use super::decision::Stage;
+use super::draft::Draft;
+use super::estimate::Belief;
+use super::explain::number;
+use super::look::Look;
+use super::memory::{Memory, lasted, since};
+use super::observation::{GroupState, Observation, SourceReading};
+use super::reason::Reason;
+use super::trust::{Trust, Word};
+use super::up::Objective as Age;
+use super::{bounds, by_age, by_lag, damp, rest, trust};
+use crate::policy::units::Replicas;
+use crate::policy::{Objective, Rules};
+
+/// Takes note of since when the sources have been trusted, and the group calm.
+pub(crate) fn note_trust(memory: &mut Memory, seen: &Observation, trust: &Trust, now: Timestamp) {
+    since(&mut memory.blind_since, trust.is_blind(), now);
+    let rebalancing = seen
+        .sources
+        .iter()
+        .any(|source| matches!(source, SourceReading::Backlog(one) if one.group == GroupState::Rebalancing));
+    since(&mut memory.rebalancing_since, rebalancing, now);
+    memory.watched_since.get_or_insert(now);
+}
+
+/// Runs the stages. Returns the need, before any bound or damper, where it is known.
+pub(crate) fn run(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    look: &Look,
+    trust: &Trust,
+    now: Timestamp,
+) -> Option<Replicas> {
+    rest::watch(rules, memory, look, trust, now);
+    let trust = match (trust, trust::disagreement(look.window_rate(), look.metric_rate)) {
+        (Trust::Full, Some(word)) => &Trust::UpOnly(word),
+        (trust, _) => trust,
+    };
+    let need = match trust {
+        Trust::Hold(word) => {
+            draft.hold(Stage::Trust, word.reason, word.detail.clone());
+            bounds::fall_back(draft, rules, memory, now);
+            recommend_what_is(draft, rules, memory, trust, now);
+            None
+        }
+        Trust::Full | Trust::UpOnly(_) => judge(draft, rules, memory, belief, look, trust, now),
+    };
+    damp::apply(draft, rules, memory, now);
+    bounds::enforce(draft, rules);
+    need
+}
+
+/// A turn that cannot judge recommends what is, once it has been blind for longer than a hiccup: so that a
+/// move down takes a whole window of sight.
+fn recommend_what_is(draft: &Draft, rules: &Rules, memory: &mut Memory, trust: &Trust, now: Timestamp) {
+    let hiccup = 3.0 * rules.interval.as_secs_f64();
+    if !trust.is_blind() || lasted(memory.blind_since, now) > hiccup {
+        memory.highest.push(now, draft.current, rules.down_window_seconds(), Side::High);
+    }
+}
+
+fn judge(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    look: &Look,
+    trust: &Trust,
+    now: Timestamp,
+) -> Option<Replicas> {
+    if rest::decide(draft, rules, memory, belief, trust, now) {
+        return Some(draft.to);
+    }
+    let need = match rules.objective {
+        Objective::LagPerReplica { records } => {
+            Some(by_lag::decide(draft, rules, memory, belief, look, records, now))
+        }
+        Objective::MaxLag { max_lag, catch_up } => {
+            let age = Age { max_lag: max_lag.as_secs_f64(), catch_up: catch_up.as_secs_f64() };
+            by_age::decide(draft, rules, memory, belief, age, now)
+        }
+    };
+    if draft.current.0 == 0 && draft.raises() {
+        let (to, backlog) = (draft.to, number(belief.backlog.unwrap_or(0.0)));
+        draft.set(Stage::Up, to, Reason::Activated, format!("{backlog} records wait for a workload at rest"));
+    }
+    if draft.lowers()
+        && let Trust::UpOnly(Word { reason, detail }) = trust
+    {
+        draft.hold(Stage::Trust, *reason, detail.clone());
+    }
+    need
+}

@@ -1,0 +1,125 @@
+//! What is written: the replicas, and where the target has them the upper bound and a metric's target value.
+
+use jiff::Timestamp;
+
+use super::damp::stabilization::Side;
+use super::decision::{CapacityBasis, Change};
+use super::estimate::Belief;
+use super::ladder::Ladder;
+use super::memory::Memory;
+use super::observation::TargetReading;
+use super::size::{self, Load};
+use super::up::Objective as Age;
+use crate::policy::target::HpaMetricMeaning;
+use crate::policy::units::{Replicas, records_f64};
+use crate::policy::{Objective, Rules};
+
+/// How much more than anticipated the upper bound allows for within the reaction time.
+const SURGE: f64 = 1.5;
+/// A relative difference that is not worth a write of its own.
+const NEGLIGIBLE: f64 = 0.1;
+
+/// The upper bound to ask for: what the load may need before this decision can be revised, at least one rung
+/// of room above `desired`. It rises at once, and falls with the scale-down window.
+pub(crate) fn ceiling(
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    desired: Replicas,
+    now: Timestamp,
+) -> Replicas {
+    let room = belief.ladder.above(desired);
+    let surge = match (rules.objective, belief.capacity.low, belief.anticipated) {
+        (Objective::MaxLag { max_lag, catch_up }, Some(low), Some(rate)) => {
+            let age = Age { max_lag: max_lag.as_secs_f64(), catch_up: catch_up.as_secs_f64() };
+            let load = Load {
+                rate: rate * SURGE,
+                backlog: belief.sizing_backlog.unwrap_or(0.0),
+                stop: belief.raise_seconds,
+                catch_up: age.catch_up.max(age.max_lag / 2.0),
+            };
+            size::by_age(belief, load, low).replicas
+        }
+        // Nothing to tell it by: the bounds themselves.
+        (Objective::MaxLag { .. }, _, _) => rules.max_replicas,
+        (Objective::LagPerReplica { .. }, _, _) => {
+            Replicas::covering(desired.as_f64() * SURGE).unwrap_or(rules.max_replicas)
+        }
+    };
+    let now_needed = within(rules, &belief.ladder, room.max(surge), desired);
+    let held = memory.ceilings.push(now, now_needed, rules.down_window_seconds(), Side::High);
+    within(rules, &Ladder::Free, held, desired)
+}
+
+fn within(rules: &Rules, ladder: &Ladder, ceiling: Replicas, desired: Replicas) -> Replicas {
+    let most = ladder.at_least(ceiling).min(rules.max_replicas);
+    most.max(desired).max(Replicas(1))
+}
+
+/// The value that a metric's target should have, from the capacity of one replica.
+pub(crate) fn metric_target(rules: &Rules, belief: &Belief) -> Option<f64> {
+    let wanted = rules.metric_target?;
+    let value = match (wanted.means, rules.objective) {
+        (HpaMetricMeaning::Backlog, Objective::LagPerReplica { records }) => records_f64(records),
+        (_, _) if belief.capacity.basis == CapacityBasis::Unknown => return None,
+        (HpaMetricMeaning::Rate, _) => belief.capacity.mean? * f64::from(wanted.utilization) / 100.0,
+        (HpaMetricMeaning::Backlog, Objective::MaxLag { max_lag, .. }) => {
+            belief.capacity.mean? * max_lag.as_secs_f64()
+        }
+    };
+    (value.is_finite() && value > 0.0).then(|| three_digits(value))
+}
+
+/// Rounded to three significant digits: more would only be noise in somebody's manifest.
+fn three_digits(value: f64) -> f64 {
+    let scale = 10_f64.powi(2 - exponent(value));
+    (value * scale).round() / scale
+}
+
+fn exponent(value: f64) -> i32 {
+    (-300..300).find(|power| value < 10_f64.powi(power + 1)).unwrap_or(300)
+}
+
+/// What to write; `None` where the target is as it should be. Bounds and metric targets that differ by
+/// little keep the values that they have.
+pub(crate) fn change(
+    target: &TargetReading,
+    desired: Replicas,
+    ceiling: Option<Replicas>,
+    metric_target: Option<f64>,
+) -> Option<Change> {
+    let ceiling = match (target.ceiling, ceiling) {
+        (Some(is), Some(wanted)) if is >= desired && differs_little(is.as_f64(), wanted.as_f64()) => Some(is),
+        (Some(_), wanted) => wanted,
+        (None, _) => None,
+    };
+    let metric_target = match (target.metric_target, metric_target) {
+        (Some(is), Some(wanted)) if differs_little(is, wanted) => Some(is),
+        (is, None) => is,
+        (_, wanted) => wanted,
+    };
+    let same_metric = match (target.metric_target, metric_target) {
+        (Some(is), Some(to)) => (is - to).abs() <= f64::EPSILON * is.abs(),
+        (None, None) => true,
+        (_, _) => false,
+    };
+    let change = Change { replicas: desired, ceiling, metric_target };
+    let unchanged = target.current == Some(desired) && target.ceiling == ceiling && same_metric;
+    (!unchanged).then_some(change)
+}
+
+fn differs_little(is: f64, wanted: f64) -> bool {
+    is.is_finite() && (is - wanted).abs() <= NEGLIGIBLE * wanted.abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_rounded_to_three_digits() {
+        for (value, rounded) in [(164.37, 164.0), (0.012_345, 0.0123), (98_765.0, 98_800.0), (1.0, 1.0)] {
+            assert!((three_digits(value) - rounded).abs() < 1e-9 * rounded, "{value}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Stage 1: what may be believed, and so what may be done on it.
+//!
+//! Zero must be earned: what is missing, stale, incomplete or impossible never lowers anything.
+
+use jiff::Timestamp;
+
+use super::memory::{Memory, lasted, seconds_between};
+use super::observation::{
+    BacklogReading, GroupState, MetricReading, Observation, Quality, SourceReading, TargetHold, TargetReading,
+};
+use super::reason::Reason;
+use crate::policy::Rules;
+
+/// A reading older than so many intervals is stale.
+const STALE_INTERVALS: f64 = 3.0;
+/// Records per second that two sources may differ by without contradicting each other.
+const DISAGREE_FROM: f64 = 1.0;
+
+/// What may be done on an observation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Trust {
+    /// Anything.
+    Full,
+    /// A move up: what is known is a lower bound of the need. Nothing is learnt, nothing is lowered.
+    UpOnly(Word),
+    /// Nothing.
+    Hold(Word),
+}
+
+/// A reason with its figures.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Word {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
+fn word(reason: Reason, detail: impl Into<String>) -> Word {
+    Word { reason, detail: detail.into() }
+}
+
+impl Trust {
+    /// The lesser of two; the first of equals.
+    fn and(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Full, _) | (Self::UpOnly(_), Self::Hold(_)) => other,
+            (Self::UpOnly(_) | Self::Hold(_), _) => self,
+        }
+    }
+
+    /// Whether the sources told nothing that can be used. A rebalance is known, and ends by itself.
+    pub(crate) fn is_blind(&self) -> bool {
+        matches!(self, Self::Hold(word) if word.reason != Reason::GroupRebalancing)
+    }
+}
+
+/// Why the target must be left alone, if it must.
+pub(crate) fn target(rules: &Rules, target: &TargetReading, now: Timestamp) -> Option<Word> {
+    if rules.paused {
+        return Some(word(Reason::Paused, "the policy says paused: true"));
+    }
+    match &target.hold {
+        Some(TargetHold::Owned { owner }) => {
+            return Some(word(Reason::OwnedByOther, format!("{owner} moves this target")));
+        }
+        Some(TargetHold::NotFound) => return Some(word(Reason::TargetNotFound, "there is no such object")),
+        Some(TargetHold::RollingOut) => {
+            return Some(word(Reason::TargetNotSettled, "a rollout is under way"));
+        }
+        None => {}
+    }
+    let age = seconds_between(target.sampled_at, now);
+    if target.quality != Quality::Ok || target.current.is_none() {
+        let problem = target.problem.clone().unwrap_or_else(|| "its replicas are unknown".to_owned());
+        Some(word(Reason::TargetUnreadable, problem))
+    } else if age.abs() > oldest(rules) {
+        Some(word(Reason::TargetUnreadable, format!("it was read {age:.0} s ago")))
+    } else {
+        None
+    }
+}
+
+/// What may be done on the sources' readings.
+pub(crate) fn sources(rules: &Rules, memory: &Memory, seen: &Observation, now: Timestamp) -> Trust {
+    if seen.sources.is_empty() {
+        return Trust::Hold(word(Reason::SignalMissing, "the policy has no sources"));
+    }
+    seen.sources.iter().fold(Trust::Full, |trust, source| {
+        let one = freshness(rules, source, now).map_or_else(
+            || match source {
+                SourceReading::Backlog(reading) => backlog(rules, memory, reading, &seen.target, now),
+                SourceReading::Metric(reading) => metric(reading),
+            },
+            Trust::Hold,
+        );
+        trust.and(one)
+    })
+}
+
+fn oldest(rules: &Rules) -> f64 {
+    STALE_INTERVALS * rules.interval.as_secs_f64()
+}
+
+fn freshness(rules: &Rules, source: &SourceReading, now: Timestamp) -> Option<Word> {
+    let (name, problem) = match source {
+        SourceReading::Backlog(reading) => (&reading.source, &reading.problem),
+        SourceReading::Metric(reading) => (&reading.source, &reading.problem),
+    };
+    let say = |otherwise: &str| format!("{name}: {}", problem.as_deref().unwrap_or(otherwise));
+    let age = seconds_between(source.sampled_at(), now);
+    match source.quality() {
+        Quality::Missing => Some(word(Reason::SignalMissing, say("nothing was read"))),
+        Quality::Rejected => Some(word(Reason::SignalRejected, say("the value cannot be"))),
+        Quality::Stale => Some(word(Reason::SignalStale, say("the reading is too old"))),
+        Quality::Ok | Quality::Partial if age > oldest(rules) => {
+            Some(word(Reason::SignalStale, format!("{name}: the reading is {age:.0} s old")))
+        }
+        Quality::Ok | Quality::Partial if -age > oldest(rules) => {
+            let detail = format!("{name}: the reading is from {:.0} s in the future", -age);
+            Some(word(Reason::InputRejected, detail))
+        }
+        Quality::Ok | Quality::Partial => None,
+    }
+}
+
+fn metric(reading: &MetricReading) -> Trust {
+    match reading.value {
+        None => Trust::Hold(word(Reason::SignalMissing, format!("{}: no value", reading.source))),
+        Some(value) if !value.is_finite() || value < 0.0 => {
+            let detail = format!("{}: {value} is no {}", reading.source, reading.means);
+            Trust::Hold(word(Reason::SignalRejected, detail))
+        }
+        Some(_) if reading.quality == Quality::Partial => {
+            Trust::UpOnly(word(Reason::SignalPartial, format!("{}: incomplete", reading.source)))
+        }
+        Some(_) => Trust::Full,
+    }
+}
+
+fn backlog(
+    rules: &Rules,
+    memory: &Memory,
+    reading: &BacklogReading,
+    target: &TargetReading,
+    now: Timestamp,
+) -> Trust {
+    let name = &reading.source;
+    let figures = [reading.over_seconds.unwrap_or(1.0), reading.window_seconds];
+    let ages = reading.partitions.iter().filter_map(|one| one.age_seconds);
+    if figures.iter().any(|seconds| !seconds.is_finite() || *seconds <= 0.0)
+        || ages.into_iter().any(|age| !age.is_finite() || age < 0.0)
+    {
+        return Trust::Hold(word(Reason::SignalRejected, format!("{name}: a time that cannot be")));
+    }
+    let known = reading.partitions.iter().filter(|one| one.lag.is_some()).count();
+    if known == 0 {
+        return Trust::Hold(word(Reason::SignalMissing, format!("{name}: no partition's lag is known")));
+    }
+    let complete = if reading.quality == Quality::Partial || known < reading.partitions.len() {
+        let of = reading.partitions.len();
+        let detail = format!("{name}: {known} of {of} partitions are known");
+        Trust::UpOnly(word(Reason::SignalPartial, detail))
+    } else {
+        Trust::Full
+    };
+    group(rules, memory, reading, target, now).and(complete)
+}
+
+fn group(
+    rules: &Rules,
+    memory: &Memory,
+    reading: &BacklogReading,
+    target: &TargetReading,
+    now: Timestamp,
+) -> Trust {
+    let name = &reading.source;
+    let idle = target.ready.or(target.current).is_some_and(|replicas| replicas.0 == 0);
+    match reading.group {
+        GroupState::Stable => Trust::Full,
+        GroupState::Empty | GroupState::Dead if idle => Trust::Full,
+        GroupState::Empty | GroupState::Dead => Trust::UpOnly(word(
+            Reason::GroupWithoutMembers,
+            format!("{name}: the group is {} although replicas are ready", reading.group),
+        )),
+        GroupState::Unknown => {
+            Trust::UpOnly(word(Reason::SignalPartial, format!("{name}: the group's state is unknown")))
+        }
+        GroupState::Rebalancing => {
+            // A rebalance that outlasts what a move was ever seen to cost, with the objective breached, is
+            // no passing state: waiting for its end could mean waiting for ever.
+            let patience = 2.0 * memory.cost.raise_seconds().max(memory.cost.lower_seconds());
+            let rebalancing = lasted(memory.rebalancing_since, now);
+            let breached = lasted(memory.overdue_since, now) > 0.0
+                && reading.partitions.iter().any(|one| one.overdue == Some(true));
+            let detail = format!("{name}: the group has been rebalancing for {rebalancing:.0} s");
+            let word = word(Reason::GroupRebalancing, detail);
+            if breached && rebalancing > patience.max(2.0 * rules.interval.as_secs_f64()) {
+                Trust::UpOnly(word)
+            } else {
+                Trust::Hold(word)
+            }
+        }
+    }
+}
+
+/// Whether what Kafka and a metric say about the arrivals contradict each other.
+pub(crate) fn disagreement(kafka: Option<f64>, metric: Option<f64>) -> Option<Word> {
+    let (kafka, metric) = (kafka?, metric?);
+    let (low, high) = if kafka < metric { (kafka, metric) } else { (metric, kafka) };
+    (high > 2.0 * low + DISAGREE_FROM).then(|| {
+        let detail = format!("Kafka counts {kafka:.0} records/s, the metric {metric:.0}");
+        word(Reason::SignalsDisagree, detail)
+    })
+}
