@@ -149,7 +149,8 @@ impl Admin {
             let (reader, question) = (Arc::clone(&self.reader), question.clone());
             let answer =
                 tokio::task::spawn_blocking(move || reader.offsets_for_times(question, CALL)).await??;
-            let ends = answer.elements().iter().map(|element| match (element.error(), element.offset()) {
+            let elements = answer.elements();
+            let ends = elements.iter().map(|element| match (element.error(), element.offset()) {
                 (Ok(()), Offset::Offset(offset)) => Ok((element.partition(), offset)),
                 (error, offset) => bail!("{}: {error:?} {offset:?}", element.partition()),
             });
