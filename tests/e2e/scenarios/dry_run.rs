@@ -2,10 +2,9 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate::record::{Outcome, Turn};
 
 use crate::support::cluster::User;
-use crate::support::daemon::{Daemon, at, command};
+use crate::support::daemon::{Daemon, Decision, Turn, at, command};
 use crate::support::objects::{Home, Image, policy};
 use crate::support::replicas::ReplicaLog;
 use crate::support::waiting::eventually;
@@ -63,6 +62,7 @@ pub(super) async fn nothing_is_written_and_the_decisions_are_the_same(case: Case
     recommend_command(&case, &home, &dry).await?;
     for daemon in [&live, &dry] {
         ensure!(daemon.stop().await?.success());
+        daemon.replays().await?;
     }
 
     ensure!(sizes.moves() == [(1, 3), (3, 5), (5, 6)], "the person moved {:?}", sizes.moves());
@@ -90,20 +90,10 @@ async fn recommended(dry: &Daemon, case: &Case, size: i32) -> Result<()> {
     .await
 }
 
-/// What a turn decided, apart from when: current, desired, reason. One per change.
-fn changes(turns: &[Turn]) -> Vec<(Option<u32>, Option<u32>, String)> {
-    let mut changes: Vec<_> = turns
-        .iter()
-        .filter(|turn| matches!(turn.outcome, Outcome::Applied | Outcome::Recommended))
-        .map(|turn| {
-            let decision = &turn.decision;
-            (
-                decision.current.map(|replicas| replicas.0),
-                decision.desired.map(|replicas| replicas.0),
-                decision.reason.to_string(),
-            )
-        })
-        .collect();
+/// The decisions that were to change something, in order.
+fn changes(turns: &[Turn]) -> Vec<Decision> {
+    let acted = turns.iter().filter(|turn| turn.outcome == "applied" || turn.outcome == "recommended");
+    let mut changes: Vec<_> = acted.map(|turn| turn.decision.clone()).collect();
     // A dry recommendation is repeated until somebody follows it.
     changes.dedup();
     changes

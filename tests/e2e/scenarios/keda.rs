@@ -84,7 +84,7 @@ impl Ladder {
         ensure!(self.log.moves() == moves, "expected the moves {moves:?}, saw {:?}", self.log.moves());
         let status = self.daemon.stop().await?;
         ensure!(status.success(), "the daemon ended with {status}");
-        Ok(())
+        self.daemon.replays().await
     }
 }
 

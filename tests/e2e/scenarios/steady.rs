@@ -118,13 +118,13 @@ impl Steady {
         self.daemon.alive()?;
         let status = self.daemon.stop().await?;
         ensure!(status.success(), "the daemon ended with {status}");
-        Ok(())
+        self.daemon.replays().await
     }
 
     /// Every reason given, in order, each run of equals once.
     pub(super) fn reasons(&self) -> Result<Vec<String>> {
         let turns = self.daemon.journal(self.name, self.name)?;
-        let mut reasons: Vec<String> = turns.iter().map(|turn| turn.decision.reason.to_string()).collect();
+        let mut reasons: Vec<String> = turns.iter().map(|turn| turn.decision.reason.clone()).collect();
         reasons.dedup();
         Ok(reasons)
     }

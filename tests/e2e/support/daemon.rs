@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate::record::Turn;
 
 use super::place::{Tools, free_port};
 use super::process::{Process, Program};
@@ -54,6 +53,35 @@ pub(crate) struct Workload {
 /// The value at a JSON pointer; null where there is none.
 pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// One turn as the journal has it: the share that the suite looks at.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) workload: Id,
+    pub(crate) decision: Decision,
+    /// `applied`, `recommended`, ...; an object where there is more to say.
+    pub(crate) outcome: Value,
+}
+
+/// A workload's name.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Id {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Decision {
+    pub(crate) current: Option<i32>,
+    pub(crate) desired: Option<i32>,
+    pub(crate) reason: String,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    turn: Option<Turn>,
 }
 
 /// A daemon.
@@ -226,12 +254,21 @@ impl Daemon {
         let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
         let mut turns = Vec::new();
         for line in whole.lines() {
-            let turn: Turn = serde_json::from_str(line).context("a line of the journal")?;
+            let line: Line = serde_json::from_str(line).context("a line of the journal")?;
+            let Some(turn) = line.turn else { continue };
             if turn.workload.namespace == namespace && turn.workload.name == name {
                 turns.push(turn);
             }
         }
         Ok(turns)
+    }
+
+    /// Evaluates the journal again: every decision must come out the same.
+    pub(crate) async fn replays(&self) -> Result<()> {
+        let journal = self.journal_file().display().to_string();
+        let (code, output) = command(&self.dir, Path::new("/dev/null"), &["replay", &journal]).await?;
+        ensure!(code == 0, "the replay differs: {output}");
+        Ok(())
     }
 
     /// The journal.
