@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use kube::api::ApiResource;
+use kube::client::AuthError;
 use kube::core::{GroupVersion, GroupVersionKind, Status};
 use kube::discovery::{ApiCapabilities, pinned_kind};
 use kube::{Client, Error};
@@ -43,19 +44,17 @@ pub(super) async fn locate(
         .parse()
         .map_err(|_| ReadError::Unfit(format!("`{api_version}` is not an API group and version")))?;
     let wanted = GroupVersionKind::gvk(&version.group, &version.version, kind);
-    pinned_kind(client, &wanted).await.map_err(|error| match &error {
-        Error::Discovery(_) => unserved(api_version, kind),
-        other if is_not_found(other) => unserved(api_version, kind),
-        other => ReadError::Unreadable(words(other)),
+    pinned_kind(client, &wanted).await.map_err(|error| {
+        if matches!(error, Error::Discovery(_)) || is_not_found(&error) {
+            ReadError::Unreadable(format!("the API server serves no {kind} of {api_version}"))
+        } else {
+            ReadError::Unreadable(words(&error))
+        }
     })
 }
 
-fn unserved(api_version: &str, kind: &str) -> ReadError {
-    ReadError::Unreadable(format!("the API server serves no {kind} of {api_version}"))
-}
-
 /// What a failed look means for a write.
-pub(super) fn unreadable(error: ReadError) -> ActuateError {
+pub(super) fn unreadable(error: &ReadError) -> ActuateError {
     ActuateError::Failed { problem: error.to_string() }
 }
 
@@ -87,25 +86,54 @@ pub(super) fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404)
 }
 
-/// An error in words, with its causes. Never what a credential plugin or file said: that may hold a token.
+/// An error in words, with its causes. Never what a credential plugin or file said: that may hold a
+/// token, and kube repeats it.
 pub(super) fn words(error: &Error) -> String {
-    match error {
-        Error::Api(status) if status.message.is_empty() => format!("the API server answered {}", status.code),
-        Error::Api(status) => status.message.clone(),
-        Error::Auth(_) => {
-            "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned()
+    if let Error::Api(status) = error {
+        return match status.message.as_str() {
+            "" => format!("the API server answered {}", status.code),
+            message => message.to_owned(),
+        };
+    }
+    let mut text = "the API server could not be asked".to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<AuthError>() {
+            return "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned();
         }
-        other => {
-            let mut text = "the API server could not be asked".to_owned();
-            let mut cause = other.source();
-            while let Some(error) = cause {
-                let part = error.to_string();
-                if !text.ends_with(&part) {
-                    text = format!("{text}: {part}");
-                }
-                cause = error.source();
-            }
-            text
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            text = format!("{text}: {part}");
         }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn secret() -> AuthError {
+        AuthError::AuthExec("failed after printing token=s3cret".to_owned())
+    }
+
+    #[rstest]
+    #[case::plain(Error::Auth(secret()))]
+    #[case::from_a_layer(Error::Service(Box::new(secret())))]
+    fn what_a_credential_plugin_said_is_not_repeated(#[case] error: Error) {
+        let text = words(&error);
+        assert_eq!(text, "no credentials for the API server: see the kubeconfig or the ServiceAccount");
+    }
+
+    #[test]
+    fn causes_are_told() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            words(&Error::ReadEvents(refused)),
+            "the API server could not be asked: connection refused"
+        );
     }
 }

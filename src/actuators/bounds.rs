@@ -14,7 +14,7 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::api::{ReadError, refusal};
+use super::api::{ReadError, refusal, unreadable};
 use super::hpa::MetricTarget;
 use super::owners::{MANAGER, Standing, owners, standing, we_own};
 use super::progress::{Progress, number};
@@ -100,12 +100,13 @@ impl BoundsActuator {
         let progress = self.progress(&object).await?;
         let standing = self.standing(&object, now);
         let owned = (self.shape.hold)(&object).map(|owner| TargetHold::Owned { owner });
-        self.seen.set(Sighting::of(&object, standing == Standing::Adopt));
+        let hold = owned.or_else(|| reading::hold(&standing, progress));
+        self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
         let parts = Parts {
             current: Some(current),
             ceiling: Some(ceiling),
             metric_target: metric.map(|metric| metric.value),
-            hold: owned.or_else(|| reading::hold(&standing, progress)),
+            hold,
             fence: fence(&object),
         };
         Ok(reading::reading(now, parts, progress))
@@ -160,15 +161,14 @@ impl BoundsActuator {
         let ceiling = ceiling
             .ok_or_else(|| ActuateError::Failed { problem: "there is no upper bound to write".to_owned() })?;
         let apply = |fence| self.apply_bounds(api, (change.replicas, ceiling), fence, seen.adopt);
+        let metric = self.metric.as_deref().zip(change.metric_target).map(plain).transpose()?;
         let object = seen.write(api, &self.name, apply).await?;
-        let (Some(name), Some(value)) = (&self.metric, change.metric_target) else { return Ok(()) };
-        let target = MetricTarget::find(&object, name).map_err(super::api::unreadable)?;
-        let value = quantity::write(value)
-            .ok_or_else(|| ActuateError::Failed { problem: format!("{value} is no target for a metric") })?;
+        let Some((name, value)) = metric else { return Ok(()) };
+        let target = MetricTarget::find(&object, name).map_err(|error| unreadable(&error))?;
         if quantity::write(target.value).as_deref() == Some(&value) {
             return Ok(());
         }
-        let seen = Sighting::of(&object, true).ok_or(ActuateError::Conflict)?;
+        let seen = Sighting::of(&object, true, None).ok_or(ActuateError::Conflict)?;
         let metrics = &target.set(&object, &value);
         let mark = &format!("{name}={value}");
         seen.write(api, &self.name, |fence| self.patch_metrics(api, metrics, mark, fence)).await
@@ -217,6 +217,14 @@ impl BoundsActuator {
         let written = api.patch(&self.name, &params, &Patch::Merge(&patch)).await;
         written.map(drop).map_err(|error| refusal(&error))
     }
+}
+
+/// A metric's name with its target as it is written.
+fn plain((name, value): (&str, f64)) -> Result<(&str, String), ActuateError> {
+    let text = quantity::write(value);
+    let text =
+        text.ok_or_else(|| ActuateError::Failed { problem: format!("{value} is no target for a metric") })?;
+    Ok((name, text))
 }
 
 impl Actuator for BoundsActuator {

@@ -1,4 +1,4 @@
-//! HorizontalPodAutoscalers (autoscaling/v2): `minReplicas`, `maxReplicas`, and one metric's target.
+//! HPAs (autoscaling/v2): `minReplicas`, `maxReplicas`, and one metric's target.
 
 use kube::Client;
 use kube::ResourceExt as _;

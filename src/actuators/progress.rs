@@ -19,7 +19,7 @@ pub struct Progress {
     pub rolling_out: bool,
 }
 
-/// Reads the progress of a Deployment, a StatefulSet or a kind that we know nothing about, whose scale
+/// Reads the progress of a `Deployment`, a `StatefulSet` or a kind that we know nothing about, whose scale
 /// sub-resource says `asked` and `present` replicas.
 pub fn progress(
     object: &DynamicObject,

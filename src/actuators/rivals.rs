@@ -1,4 +1,4 @@
-//! Other autoscalers of the same object: HPAs and KEDA's ScaledObjects.
+//! Other autoscalers of the same object: HPAs and KEDA's `ScaledObjects`.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -15,7 +15,7 @@ pub(super) const KEDA: &str = "keda.sh";
 /// KEDA's label on what it creates.
 pub(super) const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
 
-/// The resource of KEDA's ScaledObjects.
+/// The resource of KEDA's `ScaledObjects`.
 pub(super) fn scaled_objects() -> ApiResource {
     ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk(KEDA, "v1alpha1", "ScaledObject"),

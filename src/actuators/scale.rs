@@ -1,7 +1,7 @@
 //! Replicas of anything with a scale sub-resource, written through it.
 //!
 //! Read: the object (its status, its version, who owns its replicas), its scale where the kind is not a
-//! well-known one, and the namespace's HPAs and ScaledObjects. Written: one merge patch of the scale
+//! well-known one, and the namespace's HPAs and `ScaledObjects`. Written: one merge patch of the scale
 //! sub-resource with uid and resourceVersion, so the account needs no right to change the object itself.
 
 use std::sync::{Mutex, PoisonError};
@@ -62,7 +62,7 @@ impl ScaleActuator {
             .or_else(|| parent(scaled.namespace, &object))
             .map(|owner| TargetHold::Owned { owner })
             .or_else(|| reading::hold(&standing, progress));
-        self.seen.set(Sighting::of(&object, standing == Standing::Adopt));
+        self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
         let parts = Parts { current: Some(current), hold, fence: fence(&object), ..Parts::default() };
         Ok(reading::reading(now, parts, progress))
     }
@@ -78,7 +78,7 @@ impl ScaleActuator {
 
     async fn write(&self, change: &Change, fence: &Fence) -> Result<(), ActuateError> {
         let scaled = self.scaled();
-        let api = &self.resources.api(&self.client, scaled).await.map_err(unreadable)?;
+        let api = &self.resources.api(&self.client, scaled).await.map_err(|error| unreadable(&error))?;
         let patch = |fence| patch(api, scaled.name, change, fence);
         self.seen.at(fence).write(api, scaled.name, patch).await
     }
@@ -109,7 +109,7 @@ impl Actuator for ScaleActuator {
     }
 }
 
-/// A ReplicaSet belongs to its Deployment, which would undo every change of it.
+/// A `ReplicaSet` belongs to its Deployment, which would undo every change of it.
 fn parent(namespace: &str, object: &DynamicObject) -> Option<String> {
     match owners::controller(&object.metadata)? {
         ("apps", "Deployment", name) => Some(format!("Deployment {namespace}/{name}")),

@@ -1,4 +1,4 @@
-//! KEDA's ScaledObjects (keda.sh/v1alpha1): `minReplicaCount` and `maxReplicaCount`.
+//! KEDA's `ScaledObjects` (keda.sh/v1alpha1): `minReplicaCount` and `maxReplicaCount`.
 
 use kube::api::DynamicObject;
 use kube::{Client, ResourceExt as _};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::ActuateError;
 use super::api::refusal;
 use super::progress::number;
-use crate::engine::observation::Fence;
+use crate::engine::observation::{Fence, TargetHold};
 use crate::policy::Replicas;
 
 /// A status may be written again while we look at what the last write of it changed.
@@ -24,11 +24,17 @@ pub(super) struct Sighting {
     spec: Option<Value>,
     /// May we take fields from other managers?
     pub(super) adopt: bool,
+    /// Who moves it instead of us.
+    owner: Option<String>,
 }
 
 impl Sighting {
-    pub(super) fn of(object: &DynamicObject, adopt: bool) -> Option<Self> {
-        Some(Self { fence: fence(object)?, spec: object.data.get("spec").cloned(), adopt })
+    pub(super) fn of(object: &DynamicObject, adopt: bool, hold: Option<&TargetHold>) -> Option<Self> {
+        let owner = match hold {
+            Some(TargetHold::Owned { owner }) => Some(owner.clone()),
+            Some(TargetHold::RollingOut | TargetHold::NotFound) | None => None,
+        };
+        Some(Self { fence: fence(object)?, spec: object.data.get("spec").cloned(), adopt, owner })
     }
 
     /// The count that `spec` asked for in a field.
@@ -43,13 +49,16 @@ impl Sighting {
     }
 
     /// Writes at this sighting's version, and at a newer one as long as the object still asks for the
-    /// same. `write` must carry the fence that it is given.
+    /// same. Not at all where somebody else moves it. `write` must carry the fence that it is given.
     pub(super) async fn write<T, F: Future<Output = Result<T, ActuateError>> + Send>(
         &self,
         api: &Api<DynamicObject>,
         name: &str,
         write: impl Fn(Fence) -> F + Send,
     ) -> Result<T, ActuateError> {
+        if let Some(owner) = self.owner.clone() {
+            return Err(ActuateError::Owned { owner, field: name.to_owned() });
+        }
         let mut fence = self.fence.clone();
         for _ in 1..TRIES {
             match write(fence).await {
@@ -77,7 +86,7 @@ impl LastSeen {
     pub(super) fn at(&self, fence: &Fence) -> Sighting {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = last.clone().filter(|sighting| sighting.fence == *fence);
-        seen.unwrap_or_else(|| Sighting { fence: fence.clone(), spec: None, adopt: false })
+        seen.unwrap_or_else(|| Sighting { fence: fence.clone(), spec: None, adopt: false, owner: None })
     }
 }
 

@@ -1,6 +1,5 @@
 //! `tidegate explain`: why a workload has the size it has.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::recommend::with_patience;
 use super::setup::{self, Setup};
 use crate::daemon::clock;
 use crate::daemon::look::Look;
-use crate::engine::decision::{Estimate, Step};
+use crate::engine::explain;
 use crate::policy::WorkloadId;
 use crate::record::report::WorkloadDetail;
 
@@ -129,71 +128,55 @@ async fn look(setup: &Setup, id: &WorkloadId, paths: &[PathBuf]) -> anyhow::Resu
     Ok(WorkloadDetail::from(turn))
 }
 
+/// Which workload, the engine's own words, what may be done about it, and how far the inputs can be
+/// trusted.
 fn text(detail: &WorkloadDetail) -> String {
     let (report, decision) = (&detail.report, &detail.decision);
-    let count = |replicas: Option<_>| {
-        replicas.map_or_else(|| "?".to_owned(), |count: crate::policy::Replicas| count.to_string())
-    };
-    let mut text = format!(
-        "{}/{}  {}  mode {}  at {:.0}\n",
-        report.namespace, report.name, report.target, report.mode, report.at
-    );
-    let mut line = |words: String| {
-        text.push_str(&words);
-        text.push('\n');
-    };
-    line(format!("now {}, wanted {}: {}", count(decision.current), count(decision.desired), decision.reason));
-    line(String::new());
-    line(decision.sentence.clone());
-    line(decision.counterfactual.clone());
-    line(format!("What you may do: {}", decision.reason.cure()));
-    line("\nWhat was seen".to_owned());
-    for signal in &detail.signals {
-        let problem = signal.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
-        let age = output::seconds(signal.age_seconds);
-        line(format!("  {}  {}, {age} old{problem}", signal.source, signal.quality));
-    }
-    line("\nWhat was believed".to_owned());
-    for (name, value) in beliefs(&decision.estimate) {
-        line(format!("  {name:<24} {value}"));
-    }
-    line("\nHow it was decided".to_owned());
-    for step in &decision.trail {
-        line(format!("  {}", words(step)));
-    }
-    text
-}
-
-fn beliefs(estimate: &Estimate) -> Vec<(&'static str, String)> {
-    let unknown = || "unknown".to_owned();
-    let rate = |value: Option<f64>| value.map_or_else(unknown, output::rate);
-    let seconds = |value: Option<f64>| value.map_or_else(unknown, output::seconds);
-    vec![
-        ("arrivals", rate(estimate.arrival_rate)),
-        ("arrivals to be ready for", rate(estimate.anticipated_rate)),
-        ("backlog", estimate.backlog.map_or_else(unknown, |backlog| output::thousands(backlog) + " records")),
-        ("oldest record", seconds(estimate.backlog_age_seconds)),
-        (
-            "capacity of one replica",
-            format!("{} ({})", rate(estimate.capacity_per_replica), estimate.capacity_basis),
+    let mut lines = vec![
+        format!(
+            "{}/{}  {}  mode {}  at {:.0}",
+            report.namespace, report.name, report.target, report.mode, report.at
         ),
-        ("a move up takes", seconds(estimate.raise_seconds)),
-        ("a move down stops for", seconds(estimate.lower_seconds)),
-        ("needed, before dampers", estimate.need.map_or_else(unknown, |need| need.to_string())),
-    ]
+        String::new(),
+        explain::render(decision),
+        format!("What you may do ({}): {}", decision.reason, decision.reason.cure()),
+    ];
+    if let Some(problem) = detail.outcome.problem() {
+        lines.push(format!("Not written: {problem}"));
+    }
+    lines.push("What was seen:".to_owned());
+    lines.extend(detail.signals.iter().map(|signal| {
+        let problem = signal.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        format!(
+            "  {}  {}, {} old{problem}",
+            signal.source,
+            signal.quality,
+            output::seconds(signal.age_seconds)
+        )
+    }));
+    lines.join("\n") + "\n"
 }
 
-fn words(step: &Step) -> String {
-    let count = |replicas: Option<crate::policy::Replicas>| {
-        replicas.map_or_else(|| "?".to_owned(), |count| count.to_string())
-    };
-    let mut text = format!("{:<10} ", step.stage.to_string());
-    let change = if step.from == step.to {
-        count(step.to)
-    } else {
-        format!("{} -> {}", count(step.from), count(step.to))
-    };
-    // Writing to a string does not fail.
-    write!(text, "{change:<10} {:<20} {}", step.reason.to_string(), step.detail).ok();
-    text
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::samples;
+
+    #[test]
+    fn says_who_why_what_to_do_and_what_was_seen() {
+        let text = text(&WorkloadDetail::from(&samples::turn("orders")));
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with("shop/orders  Deployment/orders  mode "), "{first}");
+        for part in ["What you may do (LoadNeedsMore): Nothing: the target is raised.", "main/orders  "] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_workload_is_named_by_namespace_and_name() {
+        assert_eq!(workload("shop/orders").unwrap().to_string(), "shop/orders");
+        for wrong in ["orders", "/orders", "shop/", "a/b/c", ""] {
+            assert!(workload(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -5,7 +5,9 @@ mod output;
 pub mod recommend;
 pub mod replay;
 pub mod run;
+pub mod schema;
 mod setup;
+pub mod validate;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Command {
     /// Say why a workload has the size it has, and what would change it
     Explain(explain::Args),
     Replay(replay::Args),
+    Validate(validate::Args),
+    Schema(schema::Args),
 }
 
 /// Parses the arguments, runs the command, and turns what went wrong into one message.
@@ -53,6 +57,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Recommend(args) => quietly(level).and_then(|()| recommend::run(args)),
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
         Command::Replay(args) => replay::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Schema(args) => schema::run(args),
     }
 }
 

@@ -189,3 +189,68 @@ pub(super) fn blind(report: &WorkloadReport) -> bool {
         || (!report.partitions.is_empty()
             && report.partitions.iter().all(|partition| partition.quality == Quality::Missing))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::samples;
+
+    fn list() -> WorkloadList {
+        let mut blind = samples::turn("billing");
+        blind.decision.current = None;
+        blind.decision.desired = None;
+        blind.decision.estimate = crate::engine::decision::Estimate::default();
+        blind.decision.sentence = "Held: the target | could not be read.".into();
+        [&samples::turn("orders"), &blind].into_iter().collect()
+    }
+
+    #[test]
+    fn unknown_is_a_question_mark_and_never_zero() {
+        let list = list();
+        let cells = cells(&list.workloads[1]);
+        assert_eq!(cells, ["shop/billing", "Deployment/billing", "?", "?", "?", "?", "?"]);
+    }
+
+    #[test]
+    fn a_table_stays_within_its_width_and_wraps_the_sentence() {
+        for width in [80, 100, 140] {
+            let table = table(&list(), width);
+            let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(longest <= width.into(), "{longest} > {width}\n{table}");
+            assert!(table.contains("shop/orders"), "{table}");
+        }
+    }
+
+    #[test]
+    fn markdown_has_a_line_for_each_and_survives_bars() {
+        let text = markdown(&list());
+        assert_eq!(text.lines().count(), 4);
+        let last = text.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "| shop/billing | Deployment/billing | ? | ? | ? | ? | ? | Held: the target \\| could not be read. |"
+        );
+    }
+
+    #[test]
+    fn every_format_of_the_contract_reads_back() {
+        let list = list();
+        let json = render(&list, Format::Json).unwrap();
+        assert_eq!(serde_json::from_str::<WorkloadList>(&json).unwrap(), list);
+        let yaml = render(&list, Format::Yaml).unwrap();
+        assert_eq!(serde_saphyr::from_str::<WorkloadList>(&yaml).unwrap(), list);
+    }
+
+    #[test]
+    fn figures_are_as_short_as_they_make_sense() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([4.25, 75.0, 720.0, 13_200.0].map(seconds), ["4.2s", "75s", "12m", "3h40m"]);
+        assert_eq!([0.31, 1234.4].map(rate), ["0.3/s", "1234/s"]);
+    }
+
+    #[test]
+    fn an_error_says_each_cause_once() {
+        let error = anyhow::anyhow!("no route").context("cannot read it: no route").context("outermost");
+        assert_eq!(chain(&error), "error: outermost\n  caused by: cannot read it: no route");
+    }
+}

@@ -30,12 +30,15 @@ pub trait Equip: Send + Sync {
     fn target(&self, policy: &Policy) -> Arc<dyn Actuator>;
 }
 
+/// Takes a turn and the time that it took, without ever blocking.
+pub type Record = dyn Fn(&Turn, Duration) + Send + Sync;
+
 /// What all tasks share.
 pub struct Base {
     /// Finds sources and targets.
     pub equip: Box<dyn Equip>,
-    /// Where every turn goes. Never blocks.
-    pub record: Box<dyn Fn(&Turn) + Send + Sync>,
+    /// Where every turn goes.
+    pub record: Box<Record>,
     /// What tells the time.
     pub clock: Clock,
     /// What is remembered.
@@ -185,12 +188,12 @@ impl Member {
     /// and left out; what was remembered before it still is.
     async fn take_turn(&mut self) {
         let before = self.workload.memory.clone();
-        let now = self.base.clock.now();
+        let (now, started) = (self.base.clock.now(), Instant::now());
         let turn = AssertUnwindSafe(self.workload.turn(now, self.base.patience)).catch_unwind().await;
         let id = &self.workload.policy.id;
         if let Ok(turn) = turn {
             self.base.memories.put(id, &self.workload.memory);
-            (self.base.record)(&turn);
+            (self.base.record)(&turn, started.elapsed());
         } else {
             self.workload.memory = before;
             tracing::error!(workload = %id, "this turn failed by a bug in tidegate; it is left out");

@@ -9,7 +9,6 @@ use super::memories::Memories;
 use super::reload::chain;
 use crate::engine::Memory;
 use crate::policy::{Mode, WorkloadId};
-use crate::record::RecordError;
 use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 
@@ -51,7 +50,7 @@ impl Keeper {
                     self.saved.clone_from(&stored);
                     return Some(Memories::new(stored));
                 }
-                Err(error) if ceiling == Mode::Recommend && forbidden(&error) => {
+                Err(error) if ceiling == Mode::Recommend && error.is_forbidden() => {
                     tracing::warn!("running without memory between restarts: {}", chain(&error));
                     self.without = true;
                     return Some(Memories::default());
@@ -112,9 +111,4 @@ impl Keeper {
         }
         self.problem = problem;
     }
-}
-
-/// Whether RBAC keeps us from the store, which no waiting will cure.
-fn forbidden(error: &RecordError) -> bool {
-    matches!(error, RecordError::ReadMemory { source: kube::Error::Api(status), .. } if status.code == 403)
 }

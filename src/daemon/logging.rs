@@ -46,7 +46,14 @@ pub fn start(level: &str, terminal: bool) -> Result<Level, BadLevel> {
     let lines = if terminal {
         lines.with_target(false).boxed()
     } else {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        // `target` is the workload's target in our lines, not the module that speaks.
+        lines
+            .json()
+            .with_target(false)
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed()
     };
     // A second start, as in tests, keeps the first one's lines.
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_err() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::equip::Real;
 use super::fleet::{Base, Fleet};
 use super::keeper::Keeper;
@@ -24,8 +24,8 @@ use crate::sources::Connections;
 const LAST_TURNS: Duration = Duration::from_secs(6);
 /// How long the journal may take to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// How often the connections' health is put on the board.
-const HEALTH: Duration = Duration::from_secs(5);
+/// How often the connections are asked how they are.
+const HEALTH: Duration = Duration::from_secs(1);
 
 /// A daemon, ready to run.
 #[derive(Debug)]
@@ -50,13 +50,14 @@ impl Daemon {
         let Self { settings, equip, store, recorder, board, metrics } = self;
         let (scopes, scopes_seen) = watch::channel(configmaps::scopes(&settings.watch_namespaces));
         let (known, known_seen) = watch::channel(None);
-        let keeper = Keeper::new(store, metrics);
-        let lead = Lead { settings: &settings, equip: &equip, recorder: &recorder, stop: &stop };
+        let keeper = Keeper::new(store, metrics.clone());
+        let lead =
+            Lead { settings: &settings, equip: &equip, recorder: &recorder, metrics: &metrics, stop: &stop };
         // All of it in one task: whatever fails by a bug of ours ends the process, not only itself.
         tokio::join!(
             configmaps::follow(equip.client.clone(), scopes, stop.clone()),
             reload::keep(Arc::clone(&settings), scopes_seen, known, stop.clone()),
-            watch_health(&equip.connections, &recorder, &stop),
+            watch_connections(&equip.connections, &recorder, &metrics, &stop),
             lead.lead(keeper, &board, known_seen),
         );
         if tokio::task::spawn_blocking(move || recorder.close(LAST_LINES)).await.is_err() {
@@ -70,6 +71,7 @@ struct Lead<'a> {
     settings: &'a Settings,
     equip: &'a Real,
     recorder: &'a Arc<Recorder>,
+    metrics: &'a Metrics,
     stop: &'a CancellationToken,
 }
 
@@ -90,6 +92,7 @@ impl Lead<'_> {
         loop {
             if let Some(known) = known.borrow_and_update().clone() {
                 self.recorder.policies(reload::report(&known.admission, self.settings));
+                self.recorder.refusals(clock::now());
                 fleet
                     .muster(known.admission.policies.iter().map(|admitted| &admitted.policy), known.complete);
             }
@@ -101,10 +104,13 @@ impl Lead<'_> {
     }
 
     fn base(&self, memories: Memories) -> Base {
-        let recorder = Arc::clone(self.recorder);
+        let (recorder, metrics) = (Arc::clone(self.recorder), self.metrics.clone());
         Base {
             equip: Box::new(self.equip.clone()),
-            record: Box::new(move |turn| recorder.record(turn)),
+            record: Box::new(move |turn, took| {
+                metrics.turn_took(took);
+                recorder.record(turn);
+            }),
             clock: Clock::system(),
             memories,
             ceiling: self.settings.mode,
@@ -114,8 +120,14 @@ impl Lead<'_> {
     }
 }
 
-/// Puts the connections' health on the board, and says so once per change.
-async fn watch_health(connections: &Connections, recorder: &Recorder, stop: &CancellationToken) {
+/// Puts the connections' health on the board, and counts what their sweeps cost.
+async fn watch_connections(
+    connections: &Connections,
+    recorder: &Recorder,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) {
+    let mut counted = Vec::new();
     loop {
         let statuses = connections.status().into_iter().map(|status| ConnectionStatus {
             kind: status.kind.to_owned(),
@@ -124,6 +136,12 @@ async fn watch_health(connections: &Connections, recorder: &Recorder, stop: &Can
             problem: status.problem,
         });
         recorder.connections(statuses.collect());
+        let sweeps = connections.sweeps();
+        for sweep in sweeps.iter().filter(|sweep| !counted.contains(*sweep)) {
+            let took = Duration::try_from_secs_f64(sweep.seconds).unwrap_or_default();
+            metrics.swept("kafka", &sweep.cluster, sweep.requests, took);
+        }
+        counted = sweeps;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(HEALTH) => {}

@@ -15,6 +15,9 @@ use super::{bounds, down, up};
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
+/// The relative standard deviation of the capacity that a probe goes by.
+const PROBE_DEVIATION: f64 = 0.2;
+
 /// Sizes, and decides which way to go. Returns the need, where it is known.
 pub(crate) fn decide(
     draft: &mut Draft,
@@ -36,10 +39,11 @@ pub(crate) fn decide(
         );
         draft.note(Stage::Estimate, Reason::ObjectiveInfeasible, detail);
     }
-    let load = Load::of(belief, rate, belief.raise_seconds, objective.max_lag, objective.catch_up);
+    let surge = belief.sizing_rate.unwrap_or(rate);
+    let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
     memory.demand = Some(load.demand());
     let raised = match belief.capacity.low.or(belief.capacity.demonstrated.filter(|_| draft.current.0 == 0)) {
-        Some(low) => raise(draft, rules, memory, belief, (objective, load, low), now),
+        Some(low) => raise(draft, rules, memory, belief, (objective, rate, load, low), now),
         None => probe(draft, rules, memory, belief, (objective, rate), now),
     };
     if let Some(need) = raised {
@@ -47,6 +51,7 @@ pub(crate) fn decide(
         memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
         return Some(need);
     }
+    let load = Load::of(belief, rate, belief.lower_seconds, objective.max_lag, objective.catch_up);
     lower(draft, rules, memory, belief, (objective, load), now)
 }
 
@@ -56,7 +61,7 @@ fn raise(
     rules: &Rules,
     memory: &mut Memory,
     belief: &Belief,
-    (objective, load, low): (Objective, Load, f64),
+    (objective, rate, load, low): (Objective, f64, Load, f64),
     now: Timestamp,
 ) -> Option<Replicas> {
     let need = size::by_age(belief, load, low);
@@ -67,7 +72,7 @@ fn raise(
     }
     let detail = format!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
-    up::known(draft, rules, memory, belief, (objective, load.rate, low), need);
+    up::known(draft, rules, memory, belief, (objective, rate, low), need);
     Some(need.replicas)
 }
 
@@ -81,14 +86,20 @@ fn probe(
     now: Timestamp,
 ) -> Option<Replicas> {
     let probe = up::probe(rules, memory, belief, (objective, rate), draft.current, now);
-    let (wanted, detail) = probe.unwrap_or_else(|| (draft.current, String::new()));
+    let wanted = probe.as_ref().map_or(draft.current, |probe| probe.to);
     let need = Need { replicas: wanted, quotient: wanted, demand: rate, hot: false };
-    let (to, _) = bounds::apply(draft, rules, belief, need);
+    let (to, binding) = bounds::apply(draft, rules, belief, need);
     memory.lowest.push(now, to, rules.up_window_seconds(), Side::Low);
-    if to <= draft.current {
-        return None;
+    let probe = probe?;
+    if let Some(capacity) = probe.capacity {
+        // Replicas that fall behind do what they can: a first measurement, for the turns to come.
+        memory.capacity.measure(capacity, PROBE_DEVIATION, rules.capacity_per_replica);
     }
-    draft.set(Stage::Up, to, Reason::Probing, detail);
+    if to <= draft.current {
+        draft.hold(Stage::Up, binding.map_or(Reason::Probing, |(reason, _)| reason), probe.detail);
+    } else {
+        draft.set(Stage::Up, to, Reason::Probing, probe.detail);
+    }
     Some(wanted)
 }
 
@@ -101,7 +112,6 @@ fn lower(
     (objective, load): (Objective, Load),
     now: Timestamp,
 ) -> Option<Replicas> {
-    let load = Load { stop: belief.lower_seconds, ..load };
     let capacity = belief.capacity.mean.or(belief.capacity.demonstrated);
     let need = capacity.map(|capacity| size::by_age(belief, load, capacity));
     let known = need.map(|need| need.replicas);

@@ -117,6 +117,7 @@ mod tests {
         Belief {
             rate: None,
             anticipated: None,
+            sizing_rate: None,
             backlog: None,
             sizing_backlog: None,
             age: None,

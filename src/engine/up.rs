@@ -24,6 +24,17 @@ pub(crate) struct Objective {
     pub(crate) catch_up: f64,
 }
 
+/// A step up without knowing the capacity.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Probe {
+    /// The count to ask for.
+    pub(crate) to: Replicas,
+    /// Records per second that a replica processed while the group fell behind.
+    pub(crate) capacity: Option<f64>,
+    /// Why.
+    pub(crate) detail: String,
+}
+
 /// How long a record would wait that arrives after `horizon` seconds, were `serving` records per second
 /// processed until then.
 pub(crate) fn wait(belief: &Belief, rate: f64, serving: f64, horizon: f64) -> f64 {
@@ -87,7 +98,7 @@ pub(crate) fn probe(
     (objective, rate): (Objective, f64),
     current: Replicas,
     now: Timestamp,
-) -> Option<(Replicas, String)> {
+) -> Option<Probe> {
     if belief.moving {
         return None;
     }
@@ -96,7 +107,7 @@ pub(crate) fn probe(
         // Two looks in a row at a calm group count its consumption; do not wait for them for ever.
         let behind = lasted(memory.overdue_since, now) > horizon.max(60.0);
         let detail = "overdue, and what a replica processes could not be counted".to_owned();
-        return behind.then(|| (belief.ladder.above(current), detail));
+        return behind.then(|| Probe { to: belief.ladder.above(current), capacity: None, detail });
     };
     let serving = working * current.as_f64();
     let backlog = belief.sizing_backlog.unwrap_or(0.0);
@@ -105,7 +116,8 @@ pub(crate) fn probe(
         return None;
     }
     let capacity = working.max(belief.capacity.demonstrated.unwrap_or(0.0));
-    let load = Load::of(belief, rate, belief.raise_seconds, objective.max_lag, objective.catch_up);
+    let surge = belief.sizing_rate.unwrap_or(rate);
+    let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
     let need = size::by_age(belief, load, capacity);
     let detail = format!(
         "{} records/s arrive, one replica processes {} while {} records wait",
@@ -113,5 +125,5 @@ pub(crate) fn probe(
         number(working),
         number(backlog)
     );
-    Some((need.replicas.max(belief.ladder.above(current)), detail))
+    Some(Probe { to: need.replicas.max(belief.ladder.above(current)), capacity: Some(capacity), detail })
 }

@@ -75,6 +75,12 @@ pub struct Candidate {
     pub parsed: Parsed,
 }
 
+impl Candidate {
+    fn reject(&self, refusal: Refusal, problems: Vec<Problem>) -> Rejection {
+        Rejection { id: self.parsed.id.clone(), origin: self.origin.clone(), refusal, problems }
+    }
+}
+
 /// A policy in force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -159,9 +165,9 @@ pub fn admit(candidates: &[Candidate], settings: &Settings, previous: &Admission
     for candidate in candidates {
         match judge(candidate, settings) {
             Ok(policy) => contenders.push(Contender::new(candidate, policy, previous)),
-            Err(rejection) => {
+            Err((refusal, problems)) => {
                 refused.push(candidate);
-                rejections.push(rejection);
+                rejections.push(candidate.reject(refusal, problems));
             }
         }
     }
@@ -235,30 +241,21 @@ fn kept<'a>(refused: &Candidate, all: &[Candidate], previous: &'a Admission) -> 
 }
 
 /// What can be told of a document by itself.
-fn judge<'a>(candidate: &'a Candidate, settings: &Settings) -> Result<&'a Policy, Rejection> {
-    let refuse = |refusal, problems| Rejection {
-        id: candidate.parsed.id.clone(),
-        origin: candidate.origin.clone(),
-        refusal,
-        problems,
-    };
-    let policy = match &candidate.parsed.result {
-        Ok(policy) => policy,
-        Err(problems) => return Err(refuse(Refusal::Invalid, problems.clone())),
-    };
+fn judge<'a>(candidate: &'a Candidate, settings: &Settings) -> Result<&'a Policy, (Refusal, Vec<Problem>)> {
+    let policy = candidate.parsed.result.as_ref().map_err(|all| (Refusal::Invalid, all.clone()))?;
     if let Origin::ConfigMap { namespace, .. } = &candidate.origin
         && *namespace != policy.id.namespace
     {
         let message =
-            format!("a policy in a ConfigMap of namespace `{namespace}` cannot move targets of another");
+            format!("a policy in a ConfigMap of namespace `{namespace}` moves no target of another");
         let problem = candidate.parsed.problem_at(&Flaw::new("metadata.namespace", message));
-        return Err(refuse(Refusal::NamespaceNotAllowed, vec![problem]));
+        return Err((Refusal::NamespaceNotAllowed, vec![problem]));
     }
     match forbidden_connections(policy, settings) {
         flaws if flaws.is_empty() => Ok(policy),
         flaws => {
             let problems = flaws.iter().map(|flaw| candidate.parsed.problem_at(flaw)).collect();
-            Err(refuse(Refusal::ConnectionNotAllowed, problems))
+            Err((Refusal::ConnectionNotAllowed, problems))
         }
     }
 }
@@ -319,5 +316,5 @@ fn conflict(candidate: &Candidate, policy: &Policy, in_force: &[Admitted]) -> Op
         (Refusal::TargetTaken, Flaw::new("spec.target", message).hint(hint))
     };
     let problems = vec![candidate.parsed.problem_at(&flaw)];
-    Some(Rejection { id: Some(id.clone()), origin: candidate.origin.clone(), refusal, problems })
+    Some(candidate.reject(refusal, problems))
 }

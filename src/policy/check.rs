@@ -44,8 +44,8 @@ pub(crate) fn settings(settings: &Settings) -> Vec<Flaw> {
     for (path, span) in
         [("interval", settings.interval), ("limits.sourceTimeout", settings.limits.source_timeout)]
     {
-        if span < TimeSpan::from_secs(1) {
-            flaws.push(Flaw::new(path, format!("`{span}` is too short")).expected("at least 1s"));
+        if span < TimeSpan(std::time::Duration::from_millis(100)) {
+            flaws.push(Flaw::new(path, format!("`{span}` is too short")).expected("at least 100ms"));
         }
     }
     for (name, cluster) in &settings.connections.kafka {
@@ -66,12 +66,14 @@ fn of_report(report: garde::Report) -> impl Iterator<Item = Flaw> {
         let path = path.to_string();
         let field = path.rsplit('.').next().unwrap_or_default();
         let field = super::tree::camel_case(field.split('[').next().unwrap_or_default());
-        match error.message().split_once("; expected ") {
-            Some((message, expected)) => {
-                Flaw::new(path, format!("`{field}` is {message}")).expected(expected)
-            }
-            None => Flaw::new(path, format!("`{field}` is {error}")),
-        }
+        let (message, expected) = match error.message().split_once("; expected ") {
+            Some((message, expected)) => (message, Some(expected.to_owned())),
+            None => (error.message(), None),
+        };
+        // Our own rules name the value that they refuse; garde's do not.
+        let message =
+            if message.starts_with('`') { message.to_owned() } else { format!("`{field}` is {message}") };
+        Flaw { path, message, expected, hint: None }
     })
 }
 

@@ -36,23 +36,24 @@ pub enum PolicyKind {
 
 /// One workload's policy, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[schemars(title = "ScalingPolicy")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyDocument {
-    /// Always `tidegate.dev/v1alpha1`.
+    /// The version of the document's format.
     #[garde(skip)]
     pub api_version: ApiVersion,
-    /// Always `ScalingPolicy`.
+    /// The kind of document.
     #[garde(skip)]
     pub kind: PolicyKind,
-    /// The policy's name.
+    /// Name and namespace of the policy.
     #[garde(dive)]
     pub metadata: Metadata,
-    /// What to do.
+    /// What is moved, by what numbers, within which bounds.
     #[garde(dive)]
     pub spec: PolicySpec,
 }
 
-/// A policy's name.
+/// Name and namespace of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {

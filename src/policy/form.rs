@@ -1,5 +1,6 @@
 //! A JSON Schema as far as ours use it, typed: what a value may look like, in data and in words.
 
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use serde_json::Value as Json;
@@ -15,6 +16,9 @@ pub(crate) static POLICY: LazyLock<Form> = LazyLock::new(|| Form::of(schema::pol
 /// What a settings document may look like.
 pub(crate) static SETTINGS: LazyLock<Form> =
     LazyLock::new(|| Form::of(schema::settings(), &[schema::settings()]));
+
+/// The JSON Schema format that marks an address to listen on.
+pub(crate) const ADDRESS_FORMAT: &str = "socket-address";
 
 /// What a value may look like.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +37,7 @@ pub(crate) enum Shape {
         least: usize,
         most: Option<usize>,
     },
-    TimeSpan,
+    Spelt(Spelling),
     List {
         item: Box<Form>,
         least: usize,
@@ -46,12 +50,51 @@ pub(crate) enum Shape {
     Choice(Vec<(String, Option<Form>)>),
 }
 
+/// What a text must spell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    TimeSpan,
+    Address,
+}
+
+impl Spelling {
+    /// By the schema's `format`.
+    fn of(format: &str) -> Option<Self> {
+        match format {
+            TimeSpan::FORMAT => Some(Self::TimeSpan),
+            ADDRESS_FORMAT => Some(Self::Address),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with a text.
+    pub(crate) fn fault(self, text: &str) -> Option<&'static str> {
+        match self {
+            Self::TimeSpan => text.parse::<TimeSpan>().is_err().then_some("no duration"),
+            Self::Address => text.parse::<SocketAddr>().is_err().then_some("no address"),
+        }
+    }
+}
+
 /// A field of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) form: Form,
     pub(crate) required: bool,
+    /// What it is, in the first sentence of its documentation.
+    about: Option<String>,
+}
+
+impl Field {
+    /// What is asked for where the field is missing.
+    pub(crate) fn expected(&self) -> String {
+        let Self { name, form, about, .. } = self;
+        match about {
+            Some(about) => format!("`{name}`: {about}, {}", form.expected()),
+            None => format!("`{name}`: {}", form.expected()),
+        }
+    }
 }
 
 /// Which numbers will do.
@@ -85,8 +128,10 @@ impl Form {
             },
             Some("boolean") => Shape::Flag,
             Some(kind @ ("integer" | "number")) => Shape::Number(Range::of(&all, kind == "integer", format)),
-            Some("string") if format == Some(TimeSpan::FORMAT) => Shape::TimeSpan,
-            Some("string") => Shape::Text { least: size("minLength").unwrap_or(0), most: size("maxLength") },
+            Some("string") => match format.and_then(Spelling::of) {
+                Some(spelling) => Shape::Spelt(spelling),
+                None => Shape::Text { least: size("minLength").unwrap_or(0), most: size("maxLength") },
+            },
             _ => find("oneOf").map_or(Shape::Anything, |choices| Shape::Choice(choice(root, choices))),
         };
         Self { optional, shape }
@@ -100,7 +145,8 @@ impl Form {
             Shape::Number(range) => range.expected(),
             Shape::Text { most: Some(most), .. } => format!("a text of at most {most} characters"),
             Shape::Text { .. } => "a text".to_owned(),
-            Shape::TimeSpan => "a duration such as 45s, 5m or 1h30m".to_owned(),
+            Shape::Spelt(Spelling::TimeSpan) => "a duration such as 45s, 5m or 1h30m".to_owned(),
+            Shape::Spelt(Spelling::Address) => "IP:PORT, such as 0.0.0.0:8080".to_owned(),
             Shape::List { least: 0, .. } => "a list".to_owned(),
             Shape::List { least, .. } => format!("a list of at least {least}"),
             Shape::Map { .. } => "a mapping".to_owned(),
@@ -119,7 +165,8 @@ impl Form {
             Shape::Flag => Value::Bool(false),
             Shape::Number(range) => Value::Number(range.largest().into()),
             Shape::Text { .. } => Value::Text("x".to_owned()),
-            Shape::TimeSpan => Value::Text("1m".to_owned()),
+            Shape::Spelt(Spelling::TimeSpan) => Value::Text("1m".to_owned()),
+            Shape::Spelt(Spelling::Address) => Value::Text("127.0.0.1:8080".to_owned()),
             Shape::List { .. } => Value::List(Vec::new()),
             Shape::Map { fields, .. } => {
                 let required = fields.iter().filter(|field| field.required);
@@ -161,7 +208,9 @@ impl Range {
 
     fn expected(&self) -> String {
         let kind = if self.whole { "a whole number" } else { "a number" };
-        match (self.least, self.most, self.above) {
+        // That a number must fit its type is worth a word only where it does not.
+        let most = self.most.filter(|most| *most < f64::from(u32::MAX));
+        match (self.least, most, self.above) {
             (Some(least), Some(most), _) => format!("{kind} from {least} to {most}"),
             (Some(least), None, _) => format!("{kind} of at least {least}"),
             (None, Some(most), _) => format!("{kind} of at most {most}"),
@@ -198,6 +247,7 @@ fn fields(root: &Json, schemas: &[&Json]) -> Vec<Field> {
             name: name.clone(),
             form: Form::of(root, &[schema]),
             required: required.contains(&name.as_str()),
+            about: schema.get("description").and_then(Json::as_str).map(first_sentence),
         })
         .collect()
 }
@@ -211,6 +261,14 @@ fn choice(root: &Json, choices: &Json) -> Vec<(String, Option<Form>)> {
         all.extend(content.map(|(name, schema)| (name.clone(), Some(Form::of(root, &[schema])))));
     }
     all
+}
+
+fn first_sentence(text: &str) -> String {
+    let ends = [". ", ": ", "; ", "\n"].into_iter().filter_map(|end| text.find(end)).min();
+    let sentence = text.get(..ends.unwrap_or(text.len())).unwrap_or(text).trim_end_matches('.');
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
+    first + letters.as_str()
 }
 
 /// One name or a list of them.

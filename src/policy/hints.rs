@@ -1,11 +1,11 @@
 //! What somebody may have meant by a name that is not one of ours.
 
-/// The nearest of some names, if it is near enough to be a slip, or the only one that holds the word.
+/// The nearest of some names, if it is near enough to be a slip, or the only one that holds the word or
+/// is held by it.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(word);
-    let length = wanted.chars().count();
-    let room = (length / 3).max(1);
+    let room = (wanted.chars().count() / 3).max(1);
     let names: Vec<&str> = names.into_iter().collect();
     let slip = names
         .iter()
@@ -14,7 +14,11 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
         .filter(|(distance, name)| *distance <= room && *distance < name.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name);
-    let mut holders = names.into_iter().filter(|name| length >= 4 && plain(name).contains(&wanted));
+    let holds = |long: &str, short: &str| short.len() >= 4 && long.contains(short);
+    let mut holders = names.into_iter().filter(|name| {
+        let name = plain(name);
+        holds(&name, &wanted) || holds(&wanted, &name)
+    });
     slip.or_else(|| holders.next().filter(|_| holders.next().is_none()))
 }
 
@@ -49,7 +53,7 @@ const FAMILIAR: &[(&str, &str)] = &[
     ("minReplicaCount", "here it is `spec.minReplicas`"),
     ("maxReplicaCount", "here it is `spec.maxReplicas`"),
     ("idleReplicaCount", "write `minReplicas: 0`: an idle workload then rests at 0"),
-    ("cooldownPeriod", "here it is `spec.cooldown`, with a unit: `cooldown: 5m`"),
+    ("cooldownPeriod", "here it is `spec.cooldown`, with a unit"),
     ("pollingInterval", "every policy is evaluated at the settings' `interval`"),
     ("triggers", "here they are `spec.sources`"),
     ("metrics", "here they are `spec.sources`"),

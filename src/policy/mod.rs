@@ -14,6 +14,7 @@ pub mod problem;
 pub mod read;
 pub mod rules;
 pub mod schema;
+mod secrets;
 pub mod settings;
 mod shape;
 pub mod source;

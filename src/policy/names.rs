@@ -1,5 +1,7 @@
 //! What Kubernetes and Kafka allow as a name, as garde rules.
 
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is garde's")]
+
 // Each message is split at its `; expected ` for the reader.
 const LABEL: &str = "not a DNS label; expected at most 63 of a-z, 0-9 and, inside, -";
 const SUBDOMAIN: &str = "not a DNS name; expected at most 253 of a-z, 0-9 and, inside, - and .";
@@ -8,23 +10,27 @@ const ADDRESS: &str = "not an address; expected http://HOST[:PORT] or https://HO
 
 /// A namespace (RFC 1123 label).
 pub(crate) fn label(name: &str, (): &()) -> garde::Result {
-    must(is_label(name), LABEL)
+    must(is_label(name), name, LABEL)
 }
 
 /// An object's name (RFC 1123 subdomain).
 pub(crate) fn subdomain(name: &str, (): &()) -> garde::Result {
-    must(name.len() <= 253 && name.split('.').all(is_label_of_any_length), SUBDOMAIN)
+    must(name.len() <= 253 && name.split('.').all(is_label_of_any_length), name, SUBDOMAIN)
 }
 
 /// A namespace, or `*` for all of them.
 pub(crate) fn label_or_any(name: &str, (): &()) -> garde::Result {
-    must(name == "*" || is_label(name), "not a namespace; expected a DNS label, or `*` for all")
+    must(name == "*" || is_label(name), name, "not a namespace; expected a DNS label, or `*` for all")
 }
 
 /// A Kafka topic.
 pub(crate) fn topic(name: &str, (): &()) -> garde::Result {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    must((1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..", TOPIC)
+    must(
+        (1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..",
+        name,
+        TOPIC,
+    )
 }
 
 /// A server as Kafka's `bootstrap.servers` spells it.
@@ -33,23 +39,22 @@ pub(crate) fn host_and_port(server: &str, (): &()) -> garde::Result {
         let (host, port): (&str, Result<u16, _>) = (host, port.parse());
         !host.is_empty() && !host.contains(['/', '@', ',', ' ']) && port.is_ok_and(|port| port > 0)
     });
-    must(legal, "not a server; expected HOST:PORT, such as kafka-0.kafka:9092")
+    must(legal, server, "not a server; expected HOST:PORT, such as kafka-0.kafka:9092")
 }
 
 /// An HTTP server without credentials.
 pub(crate) fn http_address(url: &str, (): &()) -> garde::Result {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
-        None | Some("") => Err(garde::Error::new(ADDRESS)),
-        Some(authority) => must(
-            !authority.contains('@'),
-            "an address with credentials; expected a token in `bearerTokenFile`",
-        ),
+    let authority = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if authority.contains('@') {
+        // Not shown: this is where a password would stand.
+        return Err(garde::Error::new("an address with credentials; expected a token in `bearerTokenFile`"));
     }
+    must(!authority.is_empty(), url, ADDRESS)
 }
 
-fn must(holds: bool, message: &'static str) -> garde::Result {
-    if holds { Ok(()) } else { Err(garde::Error::new(message)) }
+fn must(holds: bool, value: &str, message: &'static str) -> garde::Result {
+    if holds { Ok(()) } else { Err(garde::Error::new(format!("`{}` is {message}", value.escape_debug()))) }
 }
 
 fn is_label(name: &str) -> bool {

@@ -70,7 +70,7 @@ pub fn read_settings(file: &str, text: &str) -> Result<Settings, Vec<Problem>> {
 #[derive(Debug, Clone)]
 pub struct Document {
     excerpt: Excerpt,
-    root: Result<Node, Problem>,
+    root: Result<Node, Box<Problem>>,
 }
 
 /// The documents of a text, without the empty ones.
@@ -119,7 +119,7 @@ impl Document {
         form: &Form,
         check: impl FnOnce(T) -> Result<U, Vec<Flaw>>,
     ) -> Result<U, Vec<Problem>> {
-        let written = self.root.as_ref().map_err(|problem| vec![problem.clone()])?;
+        let written = self.root.as_ref().map_err(|problem| vec![Problem::clone(problem)])?;
         if let Some(stranger) = stranger(written) {
             return Err(vec![self.excerpt.problem(&stranger)]);
         }
@@ -148,7 +148,7 @@ impl Document {
     fn problem_at(&self, flaw: &Flaw) -> Problem {
         match &self.root {
             Ok(root) => self.excerpt.problem(&fault_at(root, flaw)),
-            Err(problem) => problem.clone(),
+            Err(problem) => Problem::clone(problem),
         }
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use super::document::{ApiVersion, SettingsKind};
+use super::form::ADDRESS_FORMAT;
 use super::names::{host_and_port, http_address, label, label_or_any, subdomain};
 use super::units::TimeSpan;
 
@@ -17,9 +18,9 @@ use super::units::TimeSpan;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct Settings {
-    /// Always `tidegate.dev/v1alpha1`.
+    /// The version of the document's format.
     pub api_version: ApiVersion,
-    /// Always `Settings`.
+    /// The kind of document.
     pub kind: SettingsKind,
     /// The ceiling: no policy is carried out beyond it.
     #[serde(default)]
@@ -156,6 +157,7 @@ pub struct PrometheusConnection {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Web {
     /// Address to listen on.
+    #[schemars(extend("format" = ADDRESS_FORMAT))]
     pub listen: std::net::SocketAddr,
 }
 

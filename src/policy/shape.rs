@@ -3,16 +3,17 @@
 //! What is found is also mended (a misspelt field renamed, an optional one with an impossible value left
 //! out, a placeholder put for any other), so that the checks of the meaning can go on with the rest.
 
-use super::form::{Field, Form, Shape};
+use std::fmt;
+
+use super::form::{Field, Form, Shape, Spelling};
 use super::hints::{did_you_mean, familiar, nearest, one_of};
 use super::problem::{Fault, Mark};
 use super::tree::{Entry, Node, Value};
-use super::units::TimeSpan;
 
 /// Compares a document with its form, and mends it.
 pub(crate) fn check(form: &Form, root: &mut Node) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let place = Place { name: "the document", mark: root.mark };
+    let place = Place { name: ROOT, mark: root.mark };
     if visit(form, root, place, &mut faults) == Verdict::Unfit {
         *root = form.placeholder(root.mark);
     }
@@ -33,14 +34,22 @@ struct Place<'a> {
     mark: Mark,
 }
 
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name == ROOT { f.write_str("the document") } else { write!(f, "`{}`", self.name) }
+    }
+}
+
+/// How a document as a whole is called where a field's name would be.
+const ROOT: &str = "";
+
 fn visit(form: &Form, node: &mut Node, place: Place<'_>, faults: &mut Vec<Fault>) -> Verdict {
     let Node { mark, value } = node;
-    let problem = match (&form.shape, &mut *value) {
-        (Shape::Anything, _) | (Shape::Flag, Value::Bool(_)) => return Verdict::Fit,
-        (_, Value::Null) if form.optional => return Verdict::Fit,
+    match (&form.shape, value) {
+        (_, Value::Null) if form.optional => Verdict::Fit,
         (Shape::Map { fields, others }, Value::Map(entries)) => {
             visit_map(fields, others.as_deref(), entries, place, faults);
-            return Verdict::Fit;
+            Verdict::Fit
         }
         (Shape::List { item, least }, Value::List(items)) if items.len() >= *least => {
             for node in items {
@@ -49,33 +58,48 @@ fn visit(form: &Form, node: &mut Node, place: Place<'_>, faults: &mut Vec<Fault>
                     *node = item.placeholder(node.mark);
                 }
             }
-            return Verdict::Fit;
+            Verdict::Fit
         }
-        (Shape::Choice(choices), Value::Text(_) | Value::Map(_)) => {
-            return visit_choice(choices, node, place, faults);
-        }
-        (Shape::Number(range), Value::Number(number)) => match range.fault(number) {
-            Some(problem) => problem,
-            None => return Verdict::Fit,
+        (Shape::Choice(choices), Value::Text(name)) => match bare_choice(choices, name, *mark, place) {
+            Some(fault) => unfit(fault, faults),
+            None => Verdict::Fit,
         },
-        (Shape::TimeSpan, Value::Text(text)) if text.parse::<TimeSpan>().is_ok() => return Verdict::Fit,
-        (Shape::TimeSpan, Value::Text(_)) => "no duration",
+        (Shape::Choice(choices), Value::Map(entries)) => {
+            visit_choice(choices, entries, Place { mark: *mark, ..place }, faults)
+        }
+        (shape, value) => match misfit(shape, value) {
+            Some(problem) => unfit(misfit_fault(form, value, *mark, place, problem), faults),
+            None => Verdict::Fit,
+        },
+    }
+}
+
+/// What is wrong with a value that holds no others; nothing but its kind where the text is empty.
+fn misfit(shape: &Shape, value: &Value) -> Option<&'static str> {
+    match (shape, value) {
+        (Shape::Anything, _) | (Shape::Flag, Value::Bool(_)) => None,
+        (Shape::Number(range), Value::Number(number)) => range.fault(number),
+        (Shape::Spelt(spelling), Value::Text(text)) => spelling.fault(text),
         (Shape::Text { least, most }, Value::Text(text)) => match text.chars().count() {
-            length if length < *least => "too short",
-            length if most.is_some_and(|most| length > most) => "too long",
-            _ => return Verdict::Fit,
+            length if length < *least => Some("too short"),
+            length if most.is_some_and(|most| length > most) => Some("too long"),
+            _ => None,
         },
-        (Shape::List { .. }, Value::List(_)) => "too short",
-        (_, _) => "",
+        (Shape::List { .. }, Value::List(_)) => Some("too short"),
+        (_, _) => Some(""),
+    }
+}
+
+fn misfit_fault(form: &Form, value: &Value, mark: Mark, place: Place<'_>, problem: &str) -> Fault {
+    let message = if *value == Value::Null {
+        format!("{place} has no value")
+    } else if problem.is_empty() {
+        format!("{} does not fit {place}", shown(value))
+    } else {
+        format!("{} is {problem}", shown(value))
     };
-    let message = match value {
-        Value::Null => format!("`{}` has no value", place.name),
-        _ if problem.is_empty() => format!("{} does not fit `{}`", shown(value), place.name),
-        _ => format!("{} is {problem}", shown(value)),
-    };
-    let mark = if matches!(value, Value::Map(_) | Value::List(_) | Value::Null) { place.mark } else { *mark };
-    faults.push(Fault::new(mark, message).expected(form.expected()).hint(cure(value, &form.shape)));
-    Verdict::Unfit
+    let mark = if matches!(value, Value::Map(_) | Value::List(_) | Value::Null) { place.mark } else { mark };
+    Fault::new(mark, message).expected(form.expected()).hint(cure(value, &form.shape))
 }
 
 fn visit_map(
@@ -106,71 +130,72 @@ fn visit_map(
         }
         fits || field.is_none_or(|field| field.required)
     });
-    for Field { name, form, .. } in fields.iter().filter(|field| field.required) {
-        if !entries.iter().any(|entry| entry.key == *name) {
-            let fault = Fault::new(place.mark, format!("`{name}` is missing in `{}`", place.name));
-            faults.push(fault.expected(format!("`{name}`: {}", form.expected())));
-            let (key, node) = (name.clone(), form.placeholder(place.mark));
+    for field in fields.iter().filter(|field| field.required) {
+        if !entries.iter().any(|entry| entry.key == field.name) {
+            let message = format!("`{}` is missing in {place}", field.name);
+            faults.push(Fault::new(place.mark, message).expected(field.expected()));
+            let (key, node) = (field.name.clone(), field.form.placeholder(place.mark));
             entries.push(Entry { key, mark: place.mark, node });
         }
     }
 }
 
-/// A choice by name: either the bare name, or a mapping with the name as its only key.
+/// What is wrong with a choice by its bare name.
+fn bare_choice(
+    choices: &[(String, Option<Form>)],
+    chosen: &str,
+    mark: Mark,
+    place: Place<'_>,
+) -> Option<Fault> {
+    match choices.iter().find(|(name, _)| name == chosen) {
+        Some((_, None)) => None,
+        Some((_, Some(form))) => Some(
+            Fault::new(mark, format!("`{chosen}` has no content"))
+                .expected(format!("`{chosen}: {{...}}` with {}", form.expected())),
+        ),
+        None => {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("unknown {} {}", place.name, quoted(chosen));
+            Some(Fault::new(mark, message).expected(one_of(&names)).hint(did_you_mean(chosen, &names)))
+        }
+    }
+}
+
+/// A choice with content: a mapping with the chosen name as its only key.
 fn visit_choice(
     choices: &[(String, Option<Form>)],
-    node: &mut Node,
+    entries: &mut [Entry],
     place: Place<'_>,
     faults: &mut Vec<Fault>,
 ) -> Verdict {
     let names: Vec<&str> = choices.iter().map(|(name, _)| name.as_str()).collect();
-    let content = |key: &str| choices.iter().find(|(name, _)| name == key).map(|(_, form)| form.as_ref());
-    let fault = match &mut node.value {
-        Value::Map(entries) => {
-            if let [entry] = entries.as_mut_slice() {
-                if content(&entry.key).is_none() {
-                    faults.push(unknown_field(entry, &names, place));
-                    match nearest(&entry.key, names) {
-                        Some(meant) => meant.clone_into(&mut entry.key),
-                        None => return Verdict::Unfit,
-                    }
-                }
-                let key = &entry.key;
-                if let Some(Some(form)) = content(key) {
-                    return visit(form, &mut entry.node, Place { name: key, mark: entry.mark }, faults);
-                }
-                Fault::new(entry.mark, format!("`{key}` holds nothing")).expected(format!("`{key}` alone"))
-            } else {
-                let mark = entries.get(1).map_or(node.mark, |entry| entry.mark);
-                Fault::new(mark, format!("`{}` holds {} entries", place.name, entries.len()))
-                    .expected(format!("exactly one of {}", one_of(&names)))
-            }
-        }
-        value => match text_of(value).map(|text| (text, content(text))) {
-            Some((_, Some(None))) => return Verdict::Fit,
-            Some((text, Some(Some(form)))) => Fault::new(node.mark, format!("`{text}` has no content"))
-                .expected(format!("`{text}: {{...}}` with {}", form.expected())),
-            unknown => {
-                let hint = unknown.and_then(|(text, _)| did_you_mean(text, &names));
-                Fault::new(node.mark, format!("unknown {} {}", place.name, shown(value)))
-                    .expected(one_of(&names))
-                    .hint(hint)
-            }
-        },
+    let [entry] = entries else {
+        let mark = entries.get(1).map_or(place.mark, |entry| entry.mark);
+        let fault = Fault::new(mark, format!("{place} holds {} entries", entries.len()));
+        return unfit(fault.expected(format!("exactly one of {}", one_of(&names))), faults);
     };
+    if !names.contains(&entry.key.as_str()) {
+        faults.push(unknown_field(entry, &names, place));
+        match nearest(&entry.key, names) {
+            Some(meant) => meant.clone_into(&mut entry.key),
+            None => return Verdict::Unfit,
+        }
+    }
+    let Entry { key, mark, node } = entry;
+    if let Some((_, Some(form))) = choices.iter().find(|(name, _)| name == key) {
+        return visit(form, node, Place { name: key, mark: *mark }, faults);
+    }
+    let fault = Fault::new(*mark, format!("`{key}` holds nothing"));
+    unfit(fault.expected(format!("`{key}` alone")), faults)
+}
+
+fn unfit(fault: Fault, faults: &mut Vec<Fault>) -> Verdict {
     faults.push(fault);
     Verdict::Unfit
 }
 
-fn text_of(value: &Value) -> Option<&str> {
-    match value {
-        Value::Text(text) => Some(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
-    }
-}
-
 fn unknown_field(entry: &Entry, names: &[&str], place: Place<'_>) -> Fault {
-    let fault = Fault::new(entry.mark, format!("unknown field `{}` in `{}`", entry.key, place.name));
+    let fault = Fault::new(entry.mark, format!("unknown field `{}` in {place}", entry.key));
     match familiar(place.name, &entry.key).map(str::to_owned).or_else(|| did_you_mean(&entry.key, names)) {
         None => fault.expected(one_of(names)),
         hint => fault.hint(hint),
@@ -183,18 +208,24 @@ fn shown(value: &Value) -> String {
         Value::Null => "an empty value".to_owned(),
         Value::Bool(value) => format!("`{value}`"),
         Value::Number(value) => format!("`{value}`"),
-        Value::Text(text) if text.chars().count() > 40 => "this text".to_owned(),
-        Value::Text(text) => format!("`{}`", text.escape_debug()),
+        Value::Text(text) => quoted(text),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a mapping".to_owned(),
     }
+}
+
+/// A text as a message shows it, unless it is long: it stands above the caret anyway.
+fn quoted(text: &str) -> String {
+    if text.chars().count() > 40 { "this text".to_owned() } else { format!("`{}`", text.escape_debug()) }
 }
 
 /// How to write a value of the wrong kind in the right one.
 fn cure(value: &Value, shape: &Shape) -> Option<String> {
     match (value, shape) {
         (Value::Null, _) => Some("give it one, or leave the line out".to_owned()),
-        (Value::Number(number), Shape::TimeSpan) => Some(format!("if these are seconds: `{number}s`")),
+        (Value::Number(number), Shape::Spelt(Spelling::TimeSpan)) => {
+            Some(format!("if these are seconds: `{number}s`"))
+        }
         (Value::Bool(_) | Value::Number(_), Shape::Text { .. }) => {
             Some(format!("write {} in quotes", shown(value)))
         }

@@ -8,6 +8,7 @@ use serde_json::{Number, Value as Json};
 use serde_saphyr::{Location, Spanned};
 
 use super::problem::{Fault, Mark, Problem};
+use super::secrets::Secrets;
 
 /// The text of one document and where in which file it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +53,7 @@ impl Excerpt {
     }
 
     /// The document's nodes, or why it does not parse.
-    pub(crate) fn parse(&self) -> Result<Node, Problem> {
+    pub(crate) fn parse(&self) -> Result<Node, Box<Problem>> {
         serde_saphyr::from_str::<Node>(&self.text).map_err(|error| {
             let mark = error.location().map_or_else(Mark::start, mark);
             let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
@@ -60,22 +61,24 @@ impl Excerpt {
             let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
             let words = message.split_once(": ").filter(|(place, _)| place.starts_with("line "));
             let message = words.map_or(message, |(_, words)| words);
-            self.problem(&Fault::new(mark, format!("not valid YAML: {message}")))
+            Box::new(self.problem(&Fault::new(mark, format!("not valid YAML: {message}"))))
         })
     }
 
-    /// A fault of this document as a problem of the file.
+    /// A fault of this document as a problem of the file. Nobody should write a secret into a document;
+    /// who does will not find it in our log.
     pub(crate) fn problem(&self, fault: &Fault) -> Problem {
         let text = self.text.lines().nth(fault.mark.line.saturating_sub(1)).unwrap_or_default();
+        let secrets = Secrets::of(text.trim_end());
         Problem {
             file: self.file.clone(),
             line: self.line + fault.mark.line.saturating_sub(1),
             column: fault.mark.column,
             width: fault.mark.width,
-            text: text.trim_end().to_owned(),
-            message: fault.message.clone(),
+            message: secrets.strike(&fault.message),
             expected: fault.expected.clone(),
-            hint: fault.hint.clone(),
+            hint: fault.hint.as_deref().map(|hint| secrets.strike(hint)),
+            text: secrets.masked,
         }
     }
 }

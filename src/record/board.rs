@@ -43,7 +43,7 @@ pub struct AcceptedPolicy {
     /// Whose.
     #[serde(flatten)]
     pub id: WorkloadId,
-    /// The file or ConfigMap it comes from.
+    /// Where it comes from: a path, or `configmap/NAMESPACE/NAME/KEY`.
     pub origin: String,
     /// The target's kind and name: `Deployment/orders`.
     pub target: String,
@@ -54,10 +54,10 @@ pub struct AcceptedPolicy {
 }
 
 /// A policy that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RejectedPolicy {
-    /// The file or ConfigMap it comes from.
+    /// Where it comes from: a path, or `configmap/NAMESPACE/NAME/KEY`.
     pub origin: String,
     /// Whose, where it could be told.
     pub id: Option<WorkloadId>,

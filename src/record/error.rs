@@ -18,20 +18,24 @@ pub enum RecordError {
     #[error("the journal's thread cannot be started: {0}")]
     StartJournal(io::Error),
     /// A ConfigMap with memories could not be read.
-    #[error("the ConfigMap {name} with the damping state cannot be read: {source}")]
+    #[error("the ConfigMap {name} with the damping state cannot be read: {problem}")]
     ReadMemory {
         /// Its name.
         name: String,
-        /// Why.
-        source: kube::Error,
+        /// What the API server said.
+        problem: String,
+        /// The rights for it are missing.
+        forbidden: bool,
     },
     /// A ConfigMap with memories could not be written.
-    #[error("the ConfigMap {name} with the damping state cannot be written: {source}")]
+    #[error("the ConfigMap {name} with the damping state cannot be written: {problem}")]
     WriteMemory {
         /// Its name.
         name: String,
-        /// Why.
-        source: kube::Error,
+        /// What the API server said.
+        problem: String,
+        /// The rights for it are missing.
+        forbidden: bool,
     },
     /// A ConfigMap with memories would become too large.
     #[error("the ConfigMap {name} with the damping state would hold {bytes} bytes: raise memory.shards")]
@@ -44,4 +48,28 @@ pub enum RecordError {
     /// A memory could not be encoded.
     #[error("a memory cannot be encoded: {0}")]
     EncodeMemory(serde_json::Error),
+}
+
+impl RecordError {
+    /// Whether it is for want of rights, which asking again does not cure.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::ReadMemory { forbidden: true, .. } | Self::WriteMemory { forbidden: true, .. })
+    }
+
+    pub(super) fn read_memory(name: String, error: &kube::Error) -> Self {
+        Self::ReadMemory { name, problem: in_words(error), forbidden: is_forbidden(error) }
+    }
+
+    pub(super) fn write_memory(name: String, error: &kube::Error) -> Self {
+        Self::WriteMemory { name, problem: in_words(error), forbidden: is_forbidden(error) }
+    }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
+/// What went wrong, in the API server's own words where it answered.
+pub(super) fn in_words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error { status.message.clone() } else { error.to_string() }
 }

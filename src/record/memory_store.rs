@@ -138,8 +138,7 @@ impl MemoryStore {
             }
             other => other,
         };
-        let written =
-            written.map_err(|source| RecordError::WriteMemory { name: self.name_of(shard), source })?;
+        let written = written.map_err(|error| RecordError::write_memory(self.name_of(shard), &error))?;
         self.known.insert(shard, Shard { metadata: Some(bare(written.metadata)), data });
         Ok(())
     }
@@ -170,8 +169,8 @@ impl MemoryStore {
 
     async fn read(&self, shard: u32) -> Result<Shard, RecordError> {
         let name = self.name_of(shard);
-        let found =
-            self.api.get_opt(&name).await.map_err(|source| RecordError::ReadMemory { name, source })?;
+        let found = self.api.get_opt(&name).await;
+        let found = found.map_err(|error| RecordError::read_memory(name, &error))?;
         Ok(found.map_or_else(Shard::default, |map| Shard {
             metadata: Some(bare(map.metadata)),
             data: map.data.unwrap_or_default(),

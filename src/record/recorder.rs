@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::board::{Board, ConnectionStatus, PolicyReport};
@@ -77,10 +78,25 @@ impl Recorder {
         }
     }
 
+    /// Tells Kubernetes of the policies that are refused now and were not before.
+    pub fn refusals(&self, now: Timestamp) {
+        if let Some(events) = &self.events {
+            events.refused(&self.board.policies().rejected, now);
+        }
+    }
+
     /// Notes how the connections fare.
     pub fn connections(&self, connections: Vec<ConnectionStatus>) {
         self.metrics.connections(&connections);
         self.board.set_connections(connections);
+    }
+
+    /// Notes that a workload's memory was replaced from outside while its rules stayed: its journal
+    /// starts again, for the next turn's memory does not follow from the last.
+    pub fn restarted(&self, id: &WorkloadId) {
+        if let Some(journal) = &self.journal {
+            journal.forget(id);
+        }
     }
 
     /// Takes no more, and waits until what was taken is written or `patience` is over. Blocks: the last
@@ -93,16 +109,14 @@ impl Recorder {
 
     fn forget(&self, id: &WorkloadId) {
         self.metrics.forget(id);
-        if let Some(journal) = &self.journal {
-            journal.forget(id);
-        }
+        self.restarted(id);
         if let Some(events) = &self.events {
             events.forget(id);
         }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// One line per change of (outcome, reason); every turn at debug.
+    /// One line per change of (outcome, reason), and per move; every other turn at debug.
     fn log(&self, turn: &Turn) {
         let decision = &turn.decision;
         let said = Said { outcome: (&turn.outcome).into(), reason: decision.reason };
@@ -124,7 +138,7 @@ impl Recorder {
                 )
             };
         }
-        if before == Some(said) { line!(debug) } else { line!(info) }
+        if before != Some(said) || turn.outcome == Outcome::Applied { line!(info) } else { line!(debug) }
     }
 }
 
@@ -135,5 +149,65 @@ impl Outcome {
             Self::Held | Self::Recommended | Self::Applied | Self::Conflicted => None,
             Self::Yielded { problem } | Self::Failed { problem } => Some(problem),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+    use crate::record::samples;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_line_at_info_for_a_change_or_a_move_only() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt().json().without_time().with_writer(lines.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let recorder = Recorder::new(Board::new(Timestamp::UNIX_EPOCH), Metrics::new());
+            let mut turn = samples::turn("orders");
+            recorder.record(&turn);
+            recorder.record(&turn);
+            turn.outcome = Outcome::Failed { problem: "not allowed".to_owned() };
+            recorder.record(&turn);
+            recorder.record(&turn);
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let fields: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["fields"].take())
+            .collect();
+        let outcomes: Vec<_> = fields.iter().map(|fields| fields["outcome"].as_str().unwrap()).collect();
+        assert_eq!(outcomes, ["Applied", "Applied", "Failed"]);
+        let expected = serde_json::json!({
+            "message": "Raise 2 to 4: 600 records/s arrive, 2 replicas process 400.",
+            "workload": "shop/orders", "target": "Deployment/orders", "outcome": "Failed",
+            "reason": "LoadNeedsMore", "verdict": "raise", "current": 2, "desired": 4,
+            "problem": "not allowed",
+        });
+        assert_eq!(fields[2], expected);
     }
 }

@@ -73,7 +73,7 @@ impl Stage {
         let turns = Arc::clone(&self.turns);
         Base {
             equip: Box::new(self.clone()),
-            record: Box::new(move |turn| {
+            record: Box::new(move |turn, _| {
                 turns.lock().unwrap().push((started.elapsed().as_secs_f64(), turn.clone()));
             }),
             clock: Clock::new(move || {

@@ -15,7 +15,8 @@ fn problems_of(text: &str, home: Option<&str>) -> Vec<Problem> {
 }
 
 fn shown(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    shown.join("\n") + "\n"
 }
 
 /// `GOOD` with one line replaced.
@@ -206,6 +207,25 @@ limits: {kafkaConcurrency: 0, sourceTimeout: 10ms}
 policyPath: /policies
 "#;
     let problems = read_settings("settings.yaml", text).unwrap_err();
+    insta::assert_snapshot!(shown(&problems));
+}
+
+#[test]
+fn no_message_repeats_a_secret() {
+    let text = r#"
+apiVersion: tidegate.dev/v1alpha1
+kind: Settings
+connections:
+  kafka:
+    main:
+      bootstrapServers: ["sasl://user:hunter2@kafka:9093"]
+      sasl: {mechanism: PLAIN, username: me, password: hunter2}
+  prometheus:
+    main: {url: "http://admin:hunter2@prometheus:9090"}
+    other: {url: "http://prometheus", bearerToken: [hunter2]}
+"#;
+    let problems = read_settings("settings.yaml", text).unwrap_err();
+    assert!(!serde_json::to_string(&problems).unwrap().contains("hunter2"), "{problems:#?}");
     insta::assert_snapshot!(shown(&problems));
 }
 

@@ -9,7 +9,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tidegate::engine::Reason;
-use tidegate::record::board::Board;
+use tidegate::record::board::{Board, PolicyReport, RejectedPolicy};
 use tidegate::record::events::Events;
 use tidegate::record::metrics::Metrics;
 use tidegate::record::{Outcome, Recorder};
@@ -110,4 +110,42 @@ async fn a_full_queue_drops_and_counts() {
         events.record(&turn);
     }
     assert_eq!(metrics.events.dropped.get(), 300 - 256);
+}
+
+#[tokio::test]
+async fn a_refused_policy_is_told_once_and_again_when_its_problem_changes() {
+    let (client, taken, mut announced) = server(true);
+    let metrics = Metrics::new();
+    let events = Events::start(client, "tidegate-0", metrics.events.clone());
+    let recorder = Recorder::new(Board::new(Timestamp::UNIX_EPOCH), metrics).with_events(Some(events));
+    let rejected = |key: &str, problem: &str| RejectedPolicy {
+        origin: format!("configmap/shop/scaling/{key}"),
+        id: None,
+        problems: vec![problem.to_owned()],
+    };
+    let looks = [
+        vec![rejected("a.yaml", "no target"), rejected("b.yaml", "no sources")],
+        vec![rejected("a.yaml", "no target"), rejected("b.yaml", "no sources")],
+        vec![rejected("a.yaml", "no objective")],
+        vec![rejected("a.yaml", "no objective"), rejected("b.yaml", "no sources")],
+    ];
+    for (rejected, second) in looks.into_iter().zip(0..) {
+        recorder.policies(PolicyReport { accepted: vec![], rejected });
+        recorder.refusals(Timestamp::from_second(second).unwrap());
+    }
+    drop(recorder);
+    while announced.recv().await.is_some() {}
+    let taken = taken.lock().unwrap();
+    let notes: Vec<_> = taken.iter().map(|event| event["note"].as_str().unwrap()).collect();
+    assert_eq!(notes, ["no target", "no sources", "no objective", "no sources"]);
+    assert_eq!(
+        taken[0]["regarding"],
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "scaling",
+        })
+    );
+    assert_eq!((&taken[0]["type"], &taken[0]["reason"]), (&json!("Warning"), &json!("PolicyRefused")));
+    let names: std::collections::BTreeSet<_> =
+        taken.iter().map(|event| event["metadata"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 4);
 }

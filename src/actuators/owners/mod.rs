@@ -5,9 +5,14 @@
 //! field can be told:
 //!
 //! - a manager that took it by `Apply` states it in a manifest and will state it again at every sync:
-//!   we yield until it no longer owns the field;
+//!   we yield until it no longer owns the field alone. Handing it over takes two steps, since the API
+//!   server drops (or, for an HPA's `maxReplicas`, refuses to drop) a field that nobody else owns: first
+//!   `kubectl apply --server-side --field-manager=tidegate` with the field as it stands, then the
+//!   manifest without the field;
 //! - a manager that took it by `Update` (`kubectl scale`, `kubectl edit`, `helm upgrade`) may have done so
 //!   once: we yield for [`YIELD`] from then on, and take the field over again.
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -54,6 +59,7 @@ pub enum Standing {
 
 impl Standing {
     /// The standing of a write that touches this field and another one.
+    #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Yield { .. }, _) | (Self::Adopt, Self::Free | Self::Adopt) | (Self::Free, Self::Free) => {
@@ -105,7 +111,7 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
     if owner.applies {
         return Standing::Yield {
             owner: format!(
-                "field manager {manager} (it applies {field}: take the field out of its manifest)"
+                "field manager {manager} (it applies {field}: hand the field over, then take it out of the manifest)"
             ),
         };
     }
@@ -124,7 +130,8 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tenure {
     uid: Option<String>,
-    taken: Option<(String, Timestamp)>,
+    /// Who has had it since it was ours, and when we first saw that.
+    taken: BTreeMap<String, Timestamp>,
     path: Option<Vec<String>>,
 }
 
@@ -143,7 +150,7 @@ impl Tenure {
         };
         let (field, owners) = (format!(".{}", path.join(".")), owners(meta, &path));
         if owners.iter().any(Owner::is_us) {
-            (self.uid, self.taken) = (meta.uid.clone(), None);
+            (self.uid, self.taken) = (meta.uid.clone(), BTreeMap::new());
             return standing(&field, &owners, true, now);
         }
         let claimed = self.uid.is_some() && self.uid == meta.uid;
@@ -156,8 +163,7 @@ impl Tenure {
         if !claimed {
             return owner;
         }
-        let seen = self.taken.take().filter(|(manager, _)| *manager == owner.manager);
-        let (_, since) = self.taken.insert(seen.unwrap_or_else(|| (owner.manager.clone(), now)));
+        let since = self.taken.entry(owner.manager.clone()).or_insert(now);
         let changed_at = Some(owner.changed_at.map_or(*since, |at| at.max(*since)));
         Owner { changed_at, ..owner }
     }

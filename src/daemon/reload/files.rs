@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Directories below a policy path that are entered: a projected volume has two.
-const DEPTH: u32 = 4;
 /// No policy file is larger: a ConfigMap cannot be.
 const LARGEST: u64 = 1 << 20;
 
@@ -37,7 +35,7 @@ fn look(paths: &[PathBuf], before: &Contents) -> Contents {
     let mut contents = Contents::default();
     for path in paths {
         let mut files = Files::new();
-        match collect(path, DEPTH, &mut files) {
+        match collect(path, &mut files) {
             Ok(()) => {}
             Err((at, error)) if error.kind() == io::ErrorKind::NotFound && at == *path => {
                 contents.problems.push(format!("{}: there is no such file or directory", path.display()));
@@ -56,19 +54,12 @@ fn look(paths: &[PathBuf], before: &Contents) -> Contents {
 type Files = BTreeMap<PathBuf, Result<String, String>>;
 type Failure = (PathBuf, io::Error);
 
-/// Follows symbolic links: the kubelet mounts every file and directory as one.
-fn collect(path: &Path, depth: u32, files: &mut Files) -> Result<(), Failure> {
+/// A file, or the files of a directory; not those of directories in it. Follows symbolic links: the
+/// kubelet mounts every file as one.
+fn collect(path: &Path, files: &mut Files) -> Result<(), Failure> {
     let failed = |error| (path.to_owned(), error);
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if metadata.is_file() {
-        match text(path, metadata.len()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(failed(error)),
-            text => files.insert(path.to_owned(), text.map_err(|error| error.to_string())),
-        };
-        return Ok(());
-    }
-    if !metadata.is_dir() || depth == 0 {
-        return Ok(());
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return collect_file(path, files).map_err(failed);
     }
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
@@ -76,11 +67,23 @@ fn collect(path: &Path, depth: u32, files: &mut Files) -> Result<(), Failure> {
         if !wanted(&name.to_string_lossy(), &child) {
             continue;
         }
-        match collect(&child, depth - 1, files) {
+        match collect_file(&child, files) {
             // Gone since it was listed.
-            Err((_, error)) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(|error| (child, error))?,
         }
+    }
+    Ok(())
+}
+
+/// A regular file's text, or why there is none; an error only where there is no file.
+fn collect_file(path: &Path, files: &mut Files) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() {
+        match text(path, metadata.len()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+            text => files.insert(path.to_owned(), text.map_err(|error| error.to_string())),
+        };
     }
     Ok(())
 }
@@ -92,11 +95,11 @@ fn text(path: &Path, bytes: u64) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// Neither the kubelet's own names (`..data`, `..2026_11_21_...`) nor other hidden ones; of files only
-/// those that say they are YAML or JSON.
+/// Neither the kubelet's own names (`..data`, `..2026_11_21_...`) nor other hidden ones, and only what
+/// says that it is YAML or JSON.
 fn wanted(name: &str, path: &Path) -> bool {
-    let document = matches!(path.extension().and_then(|ext| ext.to_str()), Some("yaml" | "yml" | "json"));
-    !name.starts_with('.') && (document || path.is_dir())
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    !name.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json"))
 }
 
 #[cfg(test)]
@@ -142,17 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_entered_and_hidden_ones_are_not() {
+    fn only_the_files_of_a_directory_itself_count() {
         let root = tempfile::tempdir().unwrap();
-        for directory in ["team", ".git"] {
-            fs::create_dir(root.path().join(directory)).unwrap();
-            fs::write(root.path().join(directory).join("p.json"), "{}").unwrap();
-        }
-        symlink("..", root.path().join("team").join("loop")).unwrap();
-        let contents =
-            read(&[root.path().join("team/p.json"), root.path().join("team")], &Contents::default());
-        assert!(contents.files.contains_key(&root.path().join("team/p.json")));
-        assert!(contents.files.keys().all(|file| !file.to_string_lossy().contains(".git")));
+        fs::create_dir(root.path().join("team.yaml")).unwrap();
+        fs::write(root.path().join("team.yaml").join("deep.yaml"), "{}").unwrap();
+        fs::write(root.path().join(".hidden.yaml"), "{}").unwrap();
+        fs::write(root.path().join("p.json"), "{}").unwrap();
+        let contents = read(&[root.path().to_owned()], &Contents::default());
+        assert_eq!(names(&contents, root.path()), ["p.json"]);
+        assert_eq!(contents.problems, Vec::<String>::new());
     }
 
     #[test]

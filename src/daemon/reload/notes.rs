@@ -25,10 +25,10 @@ pub(super) fn log(before: &Known, after: &Known) {
 fn changes(before: &Known, after: &Known) -> Vec<Note> {
     let mut notes = policies(before, after);
     let (old, new) = (refusals(before), refusals(after));
-    let refused = new.difference(&old).map(|refusal| Note::Warning(format!("policy refused: {refusal}")));
-    notes.extend(refused);
-    let settled = old.difference(&new).map(|refusal| Note::Info(format!("no longer refused: {refusal}")));
-    notes.extend(settled);
+    let refused = new.iter().filter(|(who, why)| old.get(*who) != Some(*why));
+    notes.extend(refused.map(|(_, why)| Note::Warning(format!("policy refused: {why}"))));
+    let settled = old.keys().filter(|who| !new.contains_key(*who));
+    notes.extend(settled.map(|(who, _)| Note::Info(format!("policy no longer refused: {who}"))));
     let unread = |known: &Known| known.problems.iter().cloned().collect::<BTreeSet<_>>();
     let (old, new) = (unread(before), unread(after));
     notes.extend(
@@ -59,7 +59,13 @@ fn policies(before: &Known, after: &Known) -> Vec<Note> {
     notes
 }
 
-/// The refused policies with all that is wrong with each, in one line.
-fn refusals(known: &Known) -> BTreeSet<String> {
-    known.admission.rejections.iter().map(ToString::to_string).collect()
+/// The refused documents, by what they are called and where they are from, with all that is wrong in
+/// one line.
+fn refusals(known: &Known) -> BTreeMap<(String, String), String> {
+    let refused = known.admission.rejections.iter().map(|rejection| {
+        let origin = rejection.origin.to_string();
+        let who = rejection.id.as_ref().map_or_else(|| origin.clone(), ToString::to_string);
+        ((who, origin), rejection.to_string())
+    });
+    refused.collect()
 }

@@ -32,6 +32,8 @@ pub(crate) struct Belief {
     pub(crate) rate: Option<f64>,
     /// Records per second to be ready for.
     pub(crate) anticipated: Option<f64>,
+    /// Records per second that a move up is sized for: a surge counts once a move is due at all.
+    pub(crate) sizing_rate: Option<f64>,
     /// Records not processed yet.
     pub(crate) backlog: Option<f64>,
     /// Those that count for the size.
@@ -104,6 +106,7 @@ pub(crate) fn believe(
     Belief {
         rate,
         anticipated,
+        sizing_rate: anticipated.map(|rate| rate.max(memory.rate.surge().unwrap_or(0.0))),
         backlog: known(look.backlog()),
         sizing_backlog: known(look.sizing_backlog()),
         age: known(look.age()),

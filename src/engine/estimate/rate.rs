@@ -73,6 +73,15 @@ impl RateMemory {
         Some(mean.max(step))
     }
 
+    /// The latest sample's rate, where nothing like it has been seen lately: perhaps a step, of which
+    /// the mean knows little yet. Batches that come again and again are none.
+    pub(crate) fn surge(&self) -> Option<f64> {
+        let mut newest = self.samples.iter().rev().map(|sample| sample.arrived / sample.seconds);
+        let latest = newest.next()?;
+        newest.next()?;
+        newest.all(|before| before < 0.8 * latest).then_some(latest)
+    }
+
     /// Records per second by which the arrivals grow each second: the least of the last three increases,
     /// so that a step or a single burst is no trend. 0 where they do not grow.
     pub(crate) fn drift(&self) -> f64 {
@@ -134,6 +143,15 @@ mod tests {
         assert!(close(memory.arrivals(now).unwrap(), 525.0));
         let (memory, now) = fed(&[300.0, 300.0, 300.0, 1200.0, 1200.0]);
         assert!(close(memory.arrivals(now).unwrap(), 1200.0));
+    }
+
+    #[test]
+    fn only_a_new_height_is_a_surge() {
+        assert_eq!(fed(&[300.0]).0.surge(), None);
+        assert!(close(fed(&[300.0, 300.0, 1200.0]).0.surge().unwrap(), 1200.0));
+        assert!(close(fed(&[300.0, 1000.0, 1200.0]).0.surge().unwrap(), 1200.0));
+        assert_eq!(fed(&[0.0, 1200.0, 0.0, 0.0, 1200.0]).0.surge(), None);
+        assert_eq!(fed(&[300.0, 300.0, 310.0]).0.surge(), None);
     }
 
     #[test]

@@ -152,6 +152,8 @@ impl GroupReader {
                     self.wires.insert(wire.address().to_owned(), wire);
                     return Ok(found);
                 }
+                // The next broker would refuse us too, and may lock the account.
+                Err(trouble @ Trouble::Authentication { .. }) => return Err(trouble),
                 Err(trouble) => worst = Some(trouble.clearer(worst)),
             }
         }
