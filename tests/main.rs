@@ -4,15 +4,11 @@
 
 #[cfg(test)]
 mod actuators;
-#[cfg(test)]
 mod architecture;
-#[cfg(test)]
 mod daemon;
-#[cfg(test)]
 mod engine;
-#[cfg(test)]
 mod policy;
 mod record;
-#[cfg(test)]
+#[cfg(test)] // Says to clippy that helpers, too, may unwrap.
 mod sources;
 mod web;

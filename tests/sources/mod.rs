@@ -1,5 +1,6 @@
 //! Sources against servers that behave as told.
 
+mod kafka;
 mod prometheus;
 
 use tidegate::policy::settings::Settings;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::groups::{Group, Groups};
 use super::offsets::{Layout, Leader};
 use super::reading::{Commit, Look, Raw, Since};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, lines};
 use crate::engine::observation::GroupState;
 use crate::policy::TimeSpan;
 use crate::policy::source::{IsolationLevel, KafkaLag};
@@ -138,19 +138,14 @@ impl Snapshot {
     pub(super) fn causes(&self) -> BTreeSet<String> {
         let of_groups = self.groups.values().filter_map(|group| group.as_ref().err());
         let of_topics = self.absent.values().chain(self.leaders.values());
-        self.failure.iter().chain(of_groups).chain(of_topics).map(|trouble| self.line(trouble)).collect()
+        lines(&self.cluster, self.failure.iter().chain(of_groups).chain(of_topics))
     }
 
     /// The part of it that one source asked for.
     pub(super) fn look(&self, spec: &KafkaLag, window: TimeSpan) -> Look {
-        let mut problems = BTreeSet::new();
-        if let Some(trouble) = &self.failure {
-            problems.insert(self.line(trouble));
-        }
         let group = self.groups.get(&spec.group);
-        if let Some(Err(trouble)) = group {
-            problems.insert(self.line(trouble));
-        }
+        let mut troubles: Vec<&Trouble> = self.failure.iter().collect();
+        troubles.extend(group.and_then(|group| group.as_ref().err()));
         let group = group.and_then(|group| group.as_ref().ok());
         let mut look = Look {
             at: self.at,
@@ -161,24 +156,20 @@ impl Snapshot {
         };
         let named = topics(&spec.topics, self.groups.get(&spec.group));
         if named.is_empty() && group.is_some() {
-            problems.insert(format!(
+            look.problems.push(format!(
                 "kafka {}: group {} has committed nothing yet: name the policy's topics",
                 self.cluster, spec.group
             ));
         }
         for topic in named {
-            if let Some(trouble) = self.absent.get(topic) {
-                problems.insert(self.line(trouble));
-            }
+            troubles.extend(self.absent.get(topic));
             let Some(partitions) = self.layout.topics.get(topic) else {
                 look.incomplete = true;
                 continue;
             };
             let logs = self.logs.get(&spec.isolation_level).and_then(|logs| logs.get(topic));
             for (partition, leader) in partitions {
-                if let Some(trouble) = self.leaders.get(leader) {
-                    problems.insert(self.line(trouble));
-                }
+                troubles.extend(self.leaders.get(leader));
                 let log = logs.and_then(|logs| logs.get(partition));
                 let commit = group.map_or(Commit::Unknown, |group| {
                     let commit = group.commits.get(topic).and_then(|commits| commits.get(partition));
@@ -193,11 +184,7 @@ impl Snapshot {
                 look.partitions.insert((topic.clone(), *partition), raw);
             }
         }
-        look.problems = problems.into_iter().collect();
+        look.problems.extend(lines(&self.cluster, troubles.into_iter()));
         look
-    }
-
-    fn line(&self, trouble: &Trouble) -> String {
-        format!("kafka {}: {trouble}", self.cluster)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::access::Access;
 use super::groups::GroupReader;
@@ -21,6 +23,9 @@ use crate::sources::meter::Meter;
 
 /// Partitions in one request: more gains nothing.
 const PARTITIONS_AT_ONCE: usize = 500;
+/// How long all groups together may take. With the log offsets after them, a sweep over a cluster with a
+/// frozen broker still ends within the ten seconds that a source has by default.
+const GROUPS_PATIENCE: Duration = Duration::from_secs(6);
 /// Absent topics whose reason is asked for in one sweep.
 const ABSENT_AT_ONCE: usize = 8;
 
@@ -78,8 +83,13 @@ impl Sweeper {
             }
             layout
         });
-        let (layout, groups) = tokio::join!(layout, open.groups.fetch(&names));
-        snapshot.groups = groups;
+        let (layout, groups) = tokio::join!(layout, timeout(GROUPS_PATIENCE, open.groups.fetch(&names)));
+        snapshot.groups = groups.unwrap_or_else(|_| {
+            let seconds = GROUPS_PATIENCE.as_secs();
+            let address = "the group coordinator".to_owned();
+            let silent = Trouble::Silent { address, seconds };
+            names.into_iter().map(|group| (group, Err(silent.clone()))).collect()
+        });
         snapshot.layout = match layout {
             Ok(layout) => layout,
             // The group reader knows the cause at once, where librdkafka may only know that time passed.
@@ -139,6 +149,10 @@ impl Sweeper {
         let mut by_leader = BTreeMap::<Leader, Vec<(String, i32)>>::new();
         for topic in topics.keys() {
             for (partition, leader) in snapshot.layout.topics.get(topic).into_iter().flatten() {
+                // One that was silent for the other isolation level would be so again.
+                if snapshot.leaders.contains_key(leader) {
+                    continue;
+                }
                 if *leader >= 0 {
                     by_leader.entry(*leader).or_default().push((topic.clone(), *partition));
                 } else {

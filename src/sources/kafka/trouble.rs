@@ -1,5 +1,7 @@
 //! What can go wrong with a cluster: the cause and the cure in one line, without any secret.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// One cause, as a person should read it.
@@ -59,6 +61,28 @@ impl Trouble {
         }
     }
 
+    /// The broker that it is about, where it is about one.
+    fn address(&self) -> Option<&str> {
+        match self {
+            Self::Refused { address }
+            | Self::Untrusted { address, .. }
+            | Self::Closed { address, .. }
+            | Self::NotKafka { address }
+            | Self::Silent { address, .. } => Some(address),
+            Self::Resolve { .. }
+            | Self::Authentication { .. }
+            | Self::Mechanism { .. }
+            | Self::TopicForbidden { .. }
+            | Self::TopicMissing { .. }
+            | Self::GroupForbidden { .. }
+            | Self::Coordinator(_)
+            | Self::Group { .. }
+            | Self::TooOld { .. }
+            | Self::Credentials(_)
+            | Self::Other(_) => None,
+        }
+    }
+
     /// The one of two that says more.
     pub(super) fn clearer(self, other: Option<Self>) -> Self {
         match other {
@@ -109,6 +133,28 @@ impl Trouble {
     }
 }
 
+/// Lines for a cluster's troubles: one for each broker, however many ways it failed in, and one for each
+/// of the others.
+pub(super) fn lines<'a>(cluster: &str, troubles: impl Iterator<Item = &'a Trouble>) -> BTreeSet<String> {
+    let mut of_brokers = BTreeMap::<&str, &Trouble>::new();
+    let mut lines = BTreeSet::new();
+    for trouble in troubles {
+        match trouble.address() {
+            None => {
+                lines.insert(format!("kafka {cluster}: {trouble}"));
+            }
+            Some(address) => {
+                let known = of_brokers.entry(address).or_insert(trouble);
+                if trouble.weight() > known.weight() {
+                    *known = trouble;
+                }
+            }
+        }
+    }
+    lines.extend(of_brokers.values().map(|trouble| format!("kafka {cluster}: {trouble}")));
+    lines
+}
+
 /// librdkafka starts most texts with `[security_protocol://]host:port/id: `.
 fn address_in(text: &str) -> String {
     let head = text.split(": ").next().unwrap_or(text);
@@ -144,6 +190,24 @@ mod tests {
                 "kafka:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 1ms)"
             ),
             "kafka:9092 refuses connections: check bootstrapServers and that the broker runs"
+        );
+    }
+
+    #[test]
+    fn a_broker_gets_one_line() {
+        let troubles = [
+            Trouble::Silent { address: "a:1".into(), seconds: 3 },
+            Trouble::Refused { address: "a:1".into() },
+            Trouble::Coordinator("it is loading"),
+            Trouble::Coordinator("it is loading"),
+        ];
+        let lines: Vec<_> = lines("main", troubles.iter()).into_iter().collect();
+        assert_eq!(
+            lines,
+            [
+                "kafka main: a:1 refuses connections: check bootstrapServers and that the broker runs",
+                "kafka main: the group coordinator is not ready (it is loading): looking again at the next turn",
+            ]
         );
     }
 

@@ -2,6 +2,11 @@
 //! `OffsetFetch` for many groups and one `ListGroups` per coordinator. librdkafka is not asked, because
 //! its group calls can abort the process when a coordinator comes back after a time-out.
 
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
