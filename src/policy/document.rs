@@ -84,7 +84,7 @@ pub struct PolicySpec {
     #[garde(dive)]
     pub target: TargetSpec,
     /// Where the numbers come from.
-    #[garde(length(min = 1), dive)]
+    #[garde(length(min = 1, max = 16), dive)]
     pub sources: Vec<SourceSpec>,
     /// What to hold: either `maxLag` or `lagPerReplica`.
     #[garde(dive)]

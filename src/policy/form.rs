@@ -41,6 +41,7 @@ pub(crate) enum Shape {
     List {
         item: Box<Form>,
         least: usize,
+        most: usize,
     },
     Map {
         fields: Vec<Field>,
@@ -125,6 +126,7 @@ impl Form {
             Some("array") => Shape::List {
                 item: Box::new(Self::of(root, &find("items").into_iter().collect::<Vec<_>>())),
                 least: size("minItems").unwrap_or(0),
+                most: size("maxItems").unwrap_or(usize::MAX),
             },
             Some("boolean") => Shape::Flag,
             Some(kind @ ("integer" | "number")) => Shape::Number(Range::of(&all, kind == "integer", format)),
@@ -147,8 +149,10 @@ impl Form {
             Shape::Text { .. } => "a text".to_owned(),
             Shape::Spelt(Spelling::TimeSpan) => "a duration such as 45s, 5m or 1h30m".to_owned(),
             Shape::Spelt(Spelling::Address) => "IP:PORT, such as 0.0.0.0:8080".to_owned(),
-            Shape::List { least: 0, .. } => "a list".to_owned(),
-            Shape::List { least, .. } => format!("a list of at least {least}"),
+            Shape::List { least: 0, most: usize::MAX, .. } => "a list".to_owned(),
+            Shape::List { least: 0, most, .. } => format!("a list of at most {most}"),
+            Shape::List { least, most: usize::MAX, .. } => format!("a list of at least {least}"),
+            Shape::List { least, most, .. } => format!("a list of {least} to {most}"),
             Shape::Map { .. } => "a mapping".to_owned(),
             Shape::Choice(choices) => {
                 one_of(&choices.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())

@@ -5,6 +5,9 @@
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(word);
+    if wanted.len() > 64 {
+        return None;
+    }
     let room = (wanted.chars().count() / 3).max(1);
     let names: Vec<&str> = names.into_iter().collect();
     let slip = names

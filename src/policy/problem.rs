@@ -19,8 +19,10 @@ pub struct Problem {
     pub column: usize,
     /// Characters that the problem spans.
     pub width: usize,
-    /// The offending line.
+    /// The offending line, or the part of a long one around the column.
     pub text: String,
+    /// Characters of `text` before the caret.
+    pub caret: usize,
     /// What is wrong.
     pub message: String,
     /// What was expected instead.
@@ -38,6 +40,7 @@ impl Problem {
             column: 1,
             width: 1,
             text: String::new(),
+            caret: 0,
             message: message.into(),
             expected: None,
             hint: None,
@@ -68,9 +71,9 @@ impl fmt::Display for Problem {
         let blank = " ".repeat(gutter.len());
         if !self.text.is_empty() {
             // Tabs stay tabs, so that the caret stands under its character.
-            let before = self.text.chars().take(column.saturating_sub(1));
+            let before = self.text.chars().take(self.caret);
             let indent: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
-            let room = self.text.chars().count().saturating_sub(column.saturating_sub(1)).max(1);
+            let room = self.text.chars().count().saturating_sub(self.caret).max(1);
             let carets = "^".repeat(self.width.clamp(1, room));
             write!(f, "\n  {gutter} | {}\n  {blank} | {indent}{carets}", self.text)?;
         }

@@ -16,6 +16,9 @@ use super::{Policy, WorkloadId, check, shape};
 const SETTINGS: &str = "Settings";
 const POLICY: &str = "ScalingPolicy";
 
+/// More than anybody reads: a document may be hostile.
+const MOST_PROBLEMS: usize = 100;
+
 /// What became of one policy document.
 #[derive(Debug, Clone)]
 pub struct Parsed {
@@ -125,6 +128,8 @@ impl Document {
         }
         let mut mended = written.clone();
         let mut faults = shape::check(form, &mut mended);
+        let more = faults.len().saturating_sub(MOST_PROBLEMS);
+        faults.truncate(MOST_PROBLEMS);
         match serde_json::from_value::<T>(mended.to_json()).map(check) {
             Ok(Ok(value)) if faults.is_empty() => return Ok(value),
             Ok(Err(flaws)) => {
@@ -142,7 +147,8 @@ impl Document {
             Ok(Ok(_)) | Err(_) => {}
         }
         faults.sort_by_key(|fault| fault.mark);
-        Err(faults.iter().map(|fault| self.excerpt.problem(fault)).collect())
+        let last = (more > 0).then(|| Fault::new(mended.mark, format!("{more} more problems are not shown")));
+        Err(faults.iter().chain(&last).map(|fault| self.excerpt.problem(fault)).collect())
     }
 
     fn problem_at(&self, flaw: &Flaw) -> Problem {

@@ -51,7 +51,9 @@ fn visit(form: &Form, node: &mut Node, place: Place<'_>, faults: &mut Vec<Fault>
             visit_map(fields, others.as_deref(), entries, place, faults);
             Verdict::Fit
         }
-        (Shape::List { item, least }, Value::List(items)) if items.len() >= *least => {
+        (Shape::List { item, least, most }, Value::List(items))
+            if (*least..=*most).contains(&items.len()) =>
+        {
             for node in items {
                 let place = Place { name: place.name, mark: node.mark };
                 if visit(item, node, place, faults) == Verdict::Unfit {
@@ -85,7 +87,8 @@ fn misfit(shape: &Shape, value: &Value) -> Option<&'static str> {
             length if most.is_some_and(|most| length > most) => Some("too long"),
             _ => None,
         },
-        (Shape::List { .. }, Value::List(_)) => Some("too short"),
+        (Shape::List { least, .. }, Value::List(items)) if items.len() < *least => Some("too short"),
+        (Shape::List { .. }, Value::List(_)) => Some("too long"),
         (_, _) => Some(""),
     }
 }
@@ -110,13 +113,13 @@ fn visit_map(
     faults: &mut Vec<Fault>,
 ) {
     let known = |name: &str| fields.iter().find(|field| field.name == name);
-    let present: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let mut free = names.clone();
+    free.retain(|name| !entries.iter().any(|entry| entry.key == *name));
     entries.retain_mut(|entry| {
         if known(&entry.key).is_none() && others.is_none() {
-            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
             faults.push(unknown_field(entry, &names, place));
-            let free = names.into_iter().filter(|name| !present.iter().any(|key| key == name));
-            match nearest(&entry.key, free) {
+            match nearest(&entry.key, free.iter().copied()) {
                 Some(meant) => meant.clone_into(&mut entry.key),
                 None => return false,
             }

@@ -29,7 +29,7 @@ pub struct KafkaLag {
     pub group: String,
     /// The topics that count; every topic the group has committed offsets for where none is named.
     #[serde(default)]
-    #[garde(inner(custom(topic)))]
+    #[garde(length(max = 256), inner(custom(topic)))]
     pub topics: Vec<String>,
     /// What the consumers read: with `readCommitted` an open transaction is not yet backlog.
     #[serde(default)]

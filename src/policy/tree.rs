@@ -54,7 +54,10 @@ impl Excerpt {
 
     /// The document's nodes, or why it does not parse.
     pub(crate) fn parse(&self) -> Result<Node, Box<Problem>> {
-        serde_saphyr::from_str::<Node>(&self.text).map_err(|error| {
+        // Without aliases each node takes at least a character: more nodes are a bomb.
+        let budget = serde_saphyr::budget! { max_nodes: self.text.len() };
+        let options = serde_saphyr::options! { budget: budget };
+        serde_saphyr::from_str_with_options::<Node>(&self.text, options).map_err(|error| {
             let mark = error.location().map_or_else(Mark::start, mark);
             let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
             // Only the words: the rest is a place and a drawing, and ours are those of the whole file.
@@ -68,19 +71,37 @@ impl Excerpt {
     /// A fault of this document as a problem of the file. Nobody should write a secret into a document;
     /// who does will not find it in our log.
     pub(crate) fn problem(&self, fault: &Fault) -> Problem {
-        let text = self.text.lines().nth(fault.mark.line.saturating_sub(1)).unwrap_or_default();
-        let secrets = Secrets::of(text.trim_end());
+        let line = self.text.lines().nth(fault.mark.line.saturating_sub(1)).unwrap_or_default();
+        let secrets = Secrets::of(line.trim_end());
+        let clean = |words: &str| clip(&secrets.strike(words), 0, LONGEST_WORDS);
+        let before = fault.mark.column.saturating_sub(1);
+        let skipped = if before > LONGEST_LINE / 2 { before - LONGEST_LINE / 4 } else { 0 };
         Problem {
             file: self.file.clone(),
             line: self.line + fault.mark.line.saturating_sub(1),
             column: fault.mark.column,
             width: fault.mark.width,
-            message: secrets.strike(&fault.message),
-            expected: fault.expected.clone(),
-            hint: fault.hint.as_deref().map(|hint| secrets.strike(hint)),
-            text: secrets.masked,
+            text: clip(&secrets.masked, skipped, LONGEST_LINE),
+            caret: before - skipped,
+            message: clean(&fault.message),
+            expected: fault.expected.as_deref().map(clean),
+            hint: fault.hint.as_deref().map(clean),
         }
     }
+}
+
+/// Characters of a line that a problem shows. JSON may be one line of a megabyte.
+const LONGEST_LINE: usize = 160;
+/// Characters of a message, which repeats what a document says.
+const LONGEST_WORDS: usize = 400;
+
+fn clip(text: &str, skipped: usize, longest: usize) -> String {
+    let mut rest = text.chars().skip(skipped);
+    let mut clipped: String = rest.by_ref().take(longest).collect();
+    if rest.next().is_some() {
+        clipped.push('…');
+    }
+    clipped
 }
 
 /// Whether a line is a document marker.

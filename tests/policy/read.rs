@@ -238,6 +238,33 @@ fn settings_are_one_document() {
     assert!(read_settings("s", "").unwrap_err()[0].message.starts_with("no document"));
 }
 
+#[test]
+fn hostile_documents_cost_no_more_than_their_size() {
+    let bomb: String = (1..9).fold("a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
+        let aliases = vec![format!("*a{}", level - 1); 8].join(", ");
+        format!("{text}a{level}: &a{level} [{aliases}]\n")
+    });
+    let many: Vec<String> = (0..100_000).map(|key| format!("k{key}:")).collect();
+    let many = with("spec:", &many.join("\n"));
+    let topics = with("[orders]", &format!("[{}]", vec!["t"; 100_000].join(",")));
+    let long = with("60s", &"x".repeat(500_000));
+    for (text, expected) in [
+        (bomb, "not valid YAML: YAML document too large or too complex"),
+        (many, "unknown field `k0` in the document"),
+        (topics, "a list is too long"),
+        (long, "this text is no duration"),
+        ("[".repeat(100_000), "not valid YAML: recursion limit exceeded"),
+    ] {
+        let problems = problems_of(&text, None);
+        assert!(
+            problems.iter().any(|each| each.message.starts_with(expected)),
+            "{expected}: {:?}",
+            problems[0]
+        );
+        assert!(problems.len() < 120 && shown(&problems).len() < 100_000, "{expected}");
+    }
+}
+
 fn fragments() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "---\n",
