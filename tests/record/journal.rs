@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tidegate::engine::observation::{PartitionReading, Quality, SourceReading};
 use tidegate::engine::{Memory, evaluate};
 use tidegate::policy::Replicas;
 use tidegate::policy::settings::{Journal as Settings, JournalFile};
@@ -37,12 +38,39 @@ impl Run {
         turn.observation.target.current = Some(Replicas(1 + self.number / 7 % 5));
         turn.observation.target.ready = turn.observation.target.current;
         turn.observation.target.sampled_at = turn.at;
+        look(&mut turn.observation.sources[0], turn.at, i64::from(self.number));
         turn.memory = self.memory.clone();
         let memory = std::mem::take(&mut self.memory);
         let (after, decision) = evaluate(&turn.rules, memory, &turn.observation, turn.at);
         self.memory = after;
         turn.decision = decision;
         Arc::new(turn.clone())
+    }
+}
+
+/// A complete look at both partitions: three times as much arrives in the middle of every 60 looks.
+fn look(source: &mut SourceReading, at: Timestamp, number: i64) {
+    let SourceReading::Backlog(backlog) = source else { panic!("the recorded turn has a backlog") };
+    backlog.sampled_at = at;
+    backlog.quality = Quality::Ok;
+    backlog.problem = None;
+    let first = backlog.partitions[0].clone();
+    let peak = (20..40).contains(&(number % 60));
+    let (arrived, lag) = if peak { (18_000, 30_000 + 100 * (number % 60)) } else { (6_000, 200) };
+    for (partition, entry) in (0..).zip(&mut backlog.partitions) {
+        let end = number * 10_000;
+        *entry = PartitionReading {
+            partition,
+            end: Some(end),
+            committed: Some(end - lag),
+            lag: lag.try_into().ok(),
+            arrived: Some(arrived),
+            consumed: Some(arrived),
+            arrived_in_window: Some(4 * arrived),
+            overdue: Some(peak),
+            age_seconds: Some(if peak { 75.5 } else { 0.5 }),
+            ..first.clone()
+        };
     }
 }
 
