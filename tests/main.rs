@@ -4,11 +4,15 @@
 
 #[cfg(test)]
 mod actuators;
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod daemon;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod policy;
 mod record;
-#[cfg(test)] // Says to clippy that helpers, too, may unwrap.
+#[cfg(test)]
 mod sources;
 mod web;
