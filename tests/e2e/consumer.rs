@@ -19,6 +19,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How much lateness is made up for.
+const SLACK: Duration = Duration::from_millis(100);
+
 #[derive(Debug, Parser)]
 struct Args {
     /// Brokers.
@@ -78,8 +81,8 @@ fn consume(args: &Args, stop: &AtomicBool) -> anyhow::Result<()> {
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
             Some(Ok(message)) => {
-                // Idle time is not saved up: a burst is processed no faster than the rate.
-                next = next.max(Instant::now()) + pace;
+                // A late wake-up is made up for; idle time is not saved up for a burst.
+                next = next.max(Instant::now().checked_sub(SLACK).unwrap_or(next)) + pace;
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 // Fails where the partition has just been taken away: the next owner processes it again.
                 if let Err(error) = consumer.store_offset_from_message(&message) {

@@ -59,13 +59,13 @@ pub(super) async fn nothing_is_written_and_the_decisions_are_the_same(case: Case
             daemon.turns_pass(case.name, name, 4).await?;
         }
     }
+    ensure!(sizes.moves() == [(1, 3), (3, 5), (5, 6)], "the person moved {:?}", sizes.moves());
     recommend_command(&case, &home, &dry).await?;
     for daemon in [&live, &dry] {
         ensure!(daemon.stop().await?.success());
         daemon.replays().await?;
     }
 
-    ensure!(sizes.moves() == [(1, 3), (3, 5), (5, 6)], "the person moved {:?}", sizes.moves());
     let (lived, recommended) =
         (changes(&live.journal(case.name, "live")?), changes(&dry.journal(case.name, "dry")?));
     case.figure(&format!("decisions that changed something, live: {lived:?}"));
@@ -112,6 +112,8 @@ async fn recommend_command(case: &Case, home: &Home, dry: &Daemon) -> Result<()>
     }
     // The same with something to do.
     home.scale("dry", 2).await?;
+    home.has("dry", 2).await?;
+    recommended(dry, case, 6).await?;
     let (code, output) = command(&case.dir, &kubeconfig, &args).await?;
     let answer: serde_json::Value = serde_json::from_str(&output)?;
     ensure!(code == 2, "something to do is exit code 2, not {code}: {output}");

@@ -141,8 +141,13 @@ async fn rejection(daemon: &Daemon, wanted: bool) -> Result<String> {
 /// The topic is deleted, and made again.
 pub(super) async fn a_topic_is_deleted_and_recreated(case: Case) -> Result<()> {
     let (home, setup) = (case.home().await?, case.setup().await?);
-    // The new topic is empty, so a move down would be right in the end: not within this window.
-    let over = json!({"behavior": {}});
+    // With the topic go the group's commits: everything in the new one counts. It is empty at first, so
+    // a move down would be right in the end: not within this window.
+    let mut source = lag_source(case.name);
+    if let Some(source) = source.pointer_mut("/kafkaLag").and_then(Value::as_object_mut) {
+        source.insert("offsetResetPolicy".to_owned(), "earliest".into());
+    }
+    let over = json!({"behavior": {}, "sources": [source]});
     let steady = Steady::start_with(&case, case.kafka().await?, home, setup, &over).await?;
     steady.admin.delete(case.name).await?;
     let said = steady.says("SignalMissing").await?;
