@@ -9,6 +9,8 @@ mod architecture;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod policy;

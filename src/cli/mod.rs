@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+pub mod demo;
 pub mod explain;
 mod output;
 pub mod recommend;
@@ -29,6 +30,7 @@ struct Cli {
 enum Command {
     /// Run the daemon
     Run(run::Args),
+    Demo(demo::Args),
     /// Look at the real cluster once and say what should change; writes nothing
     Recommend(recommend::Args),
     /// Say why a workload has the size it has, and what would change it
@@ -54,6 +56,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let level = cli.log_level.as_deref();
     match cli.command {
         Command::Run(args) => run::run(args, level),
+        Command::Demo(args) => demo::run(args),
         Command::Recommend(args) => quietly(level).and_then(|()| recommend::run(args)),
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
         Command::Replay(args) => replay::run(args),
