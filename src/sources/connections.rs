@@ -7,7 +7,7 @@ use super::Source;
 use super::kafka::Cluster;
 use super::prometheus::Server;
 use crate::policy::TimeSpan;
-use crate::policy::settings::Settings;
+use crate::policy::settings::{KafkaConnection, Settings};
 use crate::policy::source::SourceSpec;
 
 /// Every server that policies may name. Connects when a source first looks.
@@ -29,10 +29,14 @@ impl Connections {
     /// Makes what the settings name. No server is asked anything yet.
     pub fn new(settings: &Settings) -> Result<Self, SourceError> {
         let (names, limits) = (&settings.connections, &settings.limits);
-        let kafka = names.kafka.iter().map(|(name, to)| (name.clone(), Cluster::new(name, to, limits)));
+        let cluster = |(name, connection): (&String, &KafkaConnection)| {
+            check(name, connection)?;
+            Ok((name.clone(), Cluster::new(name, connection, limits)))
+        };
+        let kafka = names.kafka.iter().map(cluster).collect::<Result<_, SourceError>>()?;
         let prometheus =
             names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
-        Ok(Self { kafka: kafka.collect(), prometheus: prometheus.collect() })
+        Ok(Self { kafka, prometheus: prometheus.collect() })
     }
 
     /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
@@ -64,6 +68,17 @@ impl Connections {
     /// What the last sweep of every Kafka cluster cost.
     pub fn sweeps(&self) -> Vec<SweepStats> {
         self.kafka.values().filter_map(|cluster| cluster.stats()).collect()
+    }
+}
+
+fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
+    let is_address = |address: &str| {
+        let parts = address.rsplit_once(':');
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    match connection.bootstrap_servers.iter().find(|address| !is_address(address)) {
+        None => Ok(()),
+        Some(address) => Err(SourceError::Address { name: name.to_owned(), address: address.clone() }),
     }
 }
 
@@ -108,14 +123,12 @@ pub enum SourceError {
         /// The name that was asked for.
         name: String,
     },
-    /// A client could not be made.
-    #[error("{kind} {name}: {problem}")]
-    Client {
-        /// `kafka` or `prometheus`.
-        kind: &'static str,
+    /// An address cannot be one.
+    #[error("kafka {name}: bootstrapServers: expected host:port, found `{address}`")]
+    Address {
         /// The connection's name.
         name: String,
-        /// What went wrong.
-        problem: String,
+        /// What stands there.
+        address: String,
     },
 }

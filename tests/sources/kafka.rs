@@ -168,3 +168,13 @@ async fn a_cluster_that_is_gone_is_missing_names_the_cause_and_comes_back() {
     assert_eq!(ends(&back), ENDS);
     assert_eq!(connections.status()[0].healthy, Some(true));
 }
+
+#[test]
+fn an_address_needs_a_port() {
+    let kafka = json!({"kafka": {"main": {"bootstrapServers": ["kafka-0:9092", "kafka-1"]}}});
+    let refused = Connections::new(&super::settings(&kafka, &json!({})));
+    assert_eq!(
+        refused.err().map(|error| error.to_string()).as_deref(),
+        Some("kafka main: bootstrapServers: expected host:port, found `kafka-1`")
+    );
+}

@@ -90,7 +90,8 @@ impl Cluster {
             kind: "kafka",
             name: self.name.clone(),
             healthy: board.snapshot.as_ref().map(|snapshot| snapshot.reachable),
-            problem: board.problems.first().cloned(),
+            problem: (!board.problems.is_empty())
+                .then(|| board.problems.iter().map(String::as_str).collect::<Vec<_>>().join("; ")),
         }
     }
 
@@ -120,8 +121,12 @@ impl Cluster {
                 sweeping
             };
             sweeping.await;
+            let landed = self.board().snapshot.clone().filter(|snapshot| snapshot.order.knows(id));
+            if landed.is_some() {
+                return landed;
+            }
         }
-        self.board().snapshot.clone().filter(|snapshot| snapshot.order.knows(id))
+        None
     }
 
     /// Sweeps in a task of its own: a caller that gives up does not cancel it.
@@ -185,8 +190,12 @@ impl Source for KafkaSource {
                 return super::missing(&SourceSpec::KafkaLag(spec.clone()), *window, now, &problem);
             };
             let mut reading = self.read(&snapshot);
-            if now.duration_since(reading.sampled_at).unsigned_abs() > self.interval.0 * 2 {
+            let age = now.duration_since(reading.sampled_at).unsigned_abs();
+            if age > self.interval.0 * 2 {
                 reading.quality = reading.quality.max(Quality::Stale);
+                reading.problem.get_or_insert_with(|| {
+                    format!("kafka {}: the last sweep began {} s ago", self.cluster.name, age.as_secs())
+                });
             }
             SourceReading::Backlog(reading)
         }

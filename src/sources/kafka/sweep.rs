@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::access::Access;
 use super::groups::GroupReader;
-use super::offsets::{Answer, Handle, Leader, Question};
+use super::offsets::{Answer, Handle, Layout, Leader, Question};
 use super::snapshot::{Logs, Order, Snapshot, Wanted};
 use super::tls;
 use super::trouble::Trouble;
@@ -74,33 +75,25 @@ impl Sweeper {
         self.refresh(&snapshot.order).await?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let names = snapshot.order.groups();
-        let Some(first) = open.handles.values().next().cloned() else { return Ok(()) };
-        self.meter.permit().await;
-        let layout = blocking(move || {
-            let layout = first.layout();
-            if layout.is_ok() {
-                first.forgive();
-            }
-            layout
-        });
-        let (layout, groups) = tokio::join!(layout, timeout(GROUPS_PATIENCE, open.groups.fetch(&names)));
+        // Every handle has to learn of new partitions and leaders by itself.
+        let layouts = join_all(open.handles.values().map(|handle| layout(handle, &self.meter)));
+        let (layouts, groups) = tokio::join!(layouts, timeout(GROUPS_PATIENCE, open.groups.fetch(&names)));
         snapshot.groups = groups.unwrap_or_else(|_| {
             let seconds = GROUPS_PATIENCE.as_secs();
             let address = "the group coordinator".to_owned();
             let silent = Trouble::Silent { address, seconds };
             names.into_iter().map(|group| (group, Err(silent.clone()))).collect()
         });
-        snapshot.layout = match layout {
-            Ok(layout) => layout,
-            // The group reader knows the cause at once, where librdkafka may only know that time passed.
-            Err(trouble) => {
-                let also = snapshot.groups.values().find_map(|group| group.as_ref().err().cloned());
-                return Err(match also {
-                    Some(also) => also.clearer(Some(trouble)),
-                    None => trouble,
-                });
-            }
-        };
+        snapshot.layout =
+            layouts.into_iter().reduce(Result::or).unwrap_or_else(|| Ok(Layout::default())).map_err(
+                |trouble| {
+                    // The group reader knows the cause at once, where librdkafka may only know that time passed.
+                    let of_groups = snapshot.groups.values().filter_map(|group| group.as_ref().err());
+                    of_groups.filter(|trouble| trouble.is_of_connection()).fold(trouble, |worst, other| {
+                        if other.weight() >= worst.weight() { other.clone() } else { worst }
+                    })
+                },
+            )?;
         let wanted = snapshot.order.topics(&snapshot.groups);
         let handles = open.handles.clone();
         for (level, topics) in &wanted {
@@ -118,8 +111,7 @@ impl Sweeper {
         if self.open.as_ref().is_none_or(|open| open.access != access) {
             if let Some(old) = self.open.take() {
                 tracing::info!(cluster = self.name, "kafka {}: the credentials have changed", self.name);
-                // Closing a client takes a while, and nobody needs to wait for it.
-                drop(tokio::task::spawn_blocking(move || drop(old)));
+                close(old);
             }
             let tls = access.tls.as_ref().map(tls::connector).transpose()?;
             let door = Door { tls, login: access.sasl.clone(), meter: Arc::clone(&self.meter) };
@@ -127,7 +119,12 @@ impl Sweeper {
             self.open = Some(Open { access, groups, handles: BTreeMap::new() });
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        for level in order.levels() {
+        let levels = order.levels();
+        let unused: Vec<_> = open.handles.keys().filter(|level| !levels.contains(*level)).copied().collect();
+        for level in unused {
+            close(open.handles.remove(&level));
+        }
+        for level in levels {
             if !open.handles.contains_key(&level) {
                 let (connection, access) = (self.connection.clone(), open.access.clone());
                 let handle = blocking(move || Handle::open(&connection, &access, level)).await?;
@@ -205,6 +202,25 @@ impl Sweeper {
             snapshot.absent.insert(topic, trouble);
         }
     }
+}
+
+/// What one handle sees of the cluster.
+async fn layout(handle: &Arc<Handle>, meter: &Meter) -> Result<Layout, Trouble> {
+    meter.permit().await;
+    let handle = Arc::clone(handle);
+    blocking(move || {
+        let layout = handle.layout();
+        if layout.is_ok() {
+            handle.forgive();
+        }
+        layout
+    })
+    .await
+}
+
+/// Closing a client takes a while, and nobody needs to wait for it.
+fn close<T: Send + 'static>(client: T) {
+    drop(tokio::task::spawn_blocking(move || drop(client)));
 }
 
 /// Asks one leader everything, in chunks. The first failure ends it: what follows would fail too, and

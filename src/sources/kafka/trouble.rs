@@ -15,6 +15,10 @@ pub(super) enum Trouble {
         "TLS with {address} failed ({detail}): check tls.caFile and that the certificate names this host"
     )]
     Untrusted { address: String, detail: String },
+    #[error(
+        "{address} refuses us during the TLS handshake ({detail}): check tls.certificateFile and tls.keyFile"
+    )]
+    RefusedByTls { address: String, detail: String },
     #[error("{address} closed the connection{hint}")]
     Closed { address: String, hint: &'static str },
     #[error("{address} does not speak Kafka's protocol here: is it a TLS listener, or no Kafka at all?")]
@@ -48,11 +52,10 @@ impl Trouble {
     pub(super) fn weight(&self) -> u8 {
         match self {
             Self::Credentials(_) | Self::Authentication { .. } | Self::Mechanism { .. } => 5,
-            Self::Untrusted { .. } | Self::NotKafka { .. } => 4,
+            Self::Untrusted { .. } | Self::RefusedByTls { .. } | Self::NotKafka { .. } => 4,
             Self::Resolve { .. } => 3,
-            Self::Refused { .. } | Self::TooOld { .. } => 2,
-            Self::Closed { .. }
-            | Self::TopicForbidden { .. }
+            Self::Refused { .. } | Self::Closed { .. } | Self::TooOld { .. } => 2,
+            Self::TopicForbidden { .. }
             | Self::TopicMissing { .. }
             | Self::GroupForbidden { .. }
             | Self::Coordinator(_)
@@ -66,6 +69,7 @@ impl Trouble {
         match self {
             Self::Refused { address }
             | Self::Untrusted { address, .. }
+            | Self::RefusedByTls { address, .. }
             | Self::Closed { address, .. }
             | Self::NotKafka { address }
             | Self::Silent { address, .. } => Some(address),
@@ -83,6 +87,11 @@ impl Trouble {
         }
     }
 
+    /// Whether it concerns the way to the brokers, rather than what one of them said.
+    pub(super) fn is_of_connection(&self) -> bool {
+        self.weight() != 1
+    }
+
     /// The one of two that says more.
     pub(super) fn clearer(self, other: Option<Self>) -> Self {
         match other {
@@ -97,8 +106,13 @@ impl Trouble {
         let address = address.to_owned();
         // A failed handshake arrives as an I/O error that wraps the TLS one.
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>());
-        if let Some(detail) = tls {
-            return Self::Untrusted { address, detail: detail.to_string() };
+        if let Some(cause) = tls {
+            let detail = cause.to_string();
+            return if matches!(cause, tokio_rustls::rustls::Error::AlertReceived(_)) {
+                Self::RefusedByTls { address, detail }
+            } else {
+                Self::Untrusted { address, detail }
+            };
         }
         let closed = [Kind::UnexpectedEof, Kind::ConnectionReset, Kind::BrokenPipe, Kind::ConnectionAborted];
         if error.kind() == Kind::ConnectionRefused {
@@ -120,6 +134,7 @@ impl Trouble {
             Some(RDKafkaErrorCode::Authentication) => {
                 Self::Authentication { user: user.to_owned(), mechanism: mechanism.to_owned() }
             }
+            Some(_) if text.contains(" alert ") => Self::RefusedByTls { address, detail: brief(text) },
             Some(RDKafkaErrorCode::SSL) => Self::Untrusted { address, detail: brief(text) },
             Some(RDKafkaErrorCode::Resolve) => Self::Resolve { host: address },
             Some(RDKafkaErrorCode::BrokerTransportFailure) if text.contains("refused") => {

@@ -39,6 +39,11 @@ impl Ends {
         }
     }
 
+    /// The end as it was seen last.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.samples.back().map(|(_, end)| *end)
+    }
+
     /// Forgets what is of no use once everything before `position` has been processed.
     pub(super) fn processed(&mut self, position: i64) {
         while self.samples.get(1).is_some_and(|(_, end)| *end <= position) {

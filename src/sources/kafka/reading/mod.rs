@@ -98,6 +98,10 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
         partitions.push(partition(spec, look.at, (key, raw, then), &mut trace, &mut notes));
         memory.partitions.insert(key.clone(), trace);
     }
+    if look.incomplete || look.partitions.is_empty() {
+        // What was not seen this time may come back, and then it matters whether its end went back.
+        memory.partitions.extend(traces);
+    }
     let over_seconds = before.map(|before| look.at.duration_since(before.at).as_secs_f64());
     let mut problems = look.problems.clone();
     problems.extend(notes.sentences());
@@ -135,7 +139,7 @@ fn partition(
     if let Some(note) = place.note {
         notes.add(note, key);
     }
-    let shrunk = matches!((then.and_then(|then| then.end), raw.end), (Some(then), Some(now)) if now < then);
+    let shrunk = matches!((trace.ends.last(), raw.end), (Some(then), Some(now)) if now < then);
     if shrunk {
         notes.add(Note::EndWentBack, key);
     }

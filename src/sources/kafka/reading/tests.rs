@@ -154,6 +154,20 @@ fn an_end_that_went_back_is_said_and_distrusted_once() {
 }
 
 #[test]
+fn a_topic_that_was_away_and_came_back_smaller_is_not_taken_for_idle() {
+    let full = look(0, &[raw(0, 100, Commit::At(90))]);
+    let gone = Look { incomplete: true, ..look(15, &[]) };
+    let anew = look(30, &[raw(0, 0, Commit::Nothing)]);
+    let reading = last(&spec(), vec![full, gone, anew]);
+    assert_eq!((reading.partitions[0].lag, reading.quality), (Some(1), Quality::Partial));
+    assert_eq!(reading.partitions[0].arrived, None);
+    assert_eq!(
+        reading.problem.as_deref(),
+        Some("t-0: the log's end went back (was the topic recreated?): counted anew")
+    );
+}
+
+#[test]
 fn odd_partitions_are_counted_and_the_first_one_named() {
     let expired = raw(60, 100, Commit::At(30));
     let reading = last(&spec(), vec![look(0, &[expired, expired, expired])]);
