@@ -58,6 +58,11 @@ pub(crate) fn fall_back(draft: &mut Draft, rules: &Rules, memory: &Memory, now: 
     }
 }
 
+/// What somebody else has worked out to be needed, on the ladder; 0 where nobody has.
+pub(crate) fn demanded(belief: &Belief) -> Replicas {
+    belief.demand.and_then(Replicas::covering).map_or(Replicas(0), |floor| belief.ladder.at_least(floor))
+}
+
 /// Brings the need into every bound there is, and says which ones bind. `Some` with the reason where
 /// nothing else will have the last word.
 pub(crate) fn apply(
@@ -67,10 +72,7 @@ pub(crate) fn apply(
     need: Need,
 ) -> (Replicas, Option<(Reason, String)>) {
     let mut binding = None;
-    let wanted = belief
-        .demand
-        .and_then(Replicas::covering)
-        .map_or(need.replicas, |floor| need.replicas.max(belief.ladder.at_least(floor)));
+    let wanted = need.replicas.max(demanded(belief));
     if need.hot {
         let share = belief.busiest_share.unwrap_or(0.0) * 100.0;
         let detail =
@@ -84,7 +86,7 @@ pub(crate) fn apply(
     let (to, reason) = fit(rules, &belief.ladder, wanted);
     if let Some(reason) = reason {
         let detail = if to < wanted {
-            format!("{wanted} needed, maxReplicas is {}", rules.max_replicas)
+            format!("{wanted} needed, maxReplicas is {} and {to} the most that helps", rules.max_replicas)
         } else {
             format!("{wanted} needed, minReplicas is {}", rules.min_replicas)
         };

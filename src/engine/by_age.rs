@@ -73,7 +73,17 @@ fn raise(
     let detail = format!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
     up::known(draft, rules, memory, belief, (objective, rate, low), need);
+    meet_demand(draft, rules, belief);
     Some(need.replicas)
+}
+
+/// A demand that somebody else has worked out is met at once, urgent or not.
+fn meet_demand(draft: &mut Draft, rules: &Rules, belief: &Belief) {
+    let floor = bounds::demanded(belief).min(rules.max_replicas);
+    if floor > draft.to {
+        let detail = format!("a metric demands {}", number(belief.demand.unwrap_or(0.0)));
+        draft.set(Stage::Up, floor, Reason::LoadNeedsMore, detail);
+    }
 }
 
 /// As [`raise`], where nothing is known of the capacity.
@@ -90,7 +100,10 @@ fn probe(
     let need = Need { replicas: wanted, quotient: wanted, demand: rate, hot: false };
     let (to, binding) = bounds::apply(draft, rules, belief, need);
     memory.lowest.push(now, to, rules.up_window_seconds(), Side::Low);
-    let probe = probe?;
+    let Some(probe) = probe else {
+        meet_demand(draft, rules, belief);
+        return draft.raises().then_some(draft.to);
+    };
     if let Some(capacity) = probe.capacity {
         // Replicas that fall behind do what they can: a first measurement, for the turns to come.
         memory.capacity.measure(capacity, PROBE_DEVIATION, rules.capacity_per_replica);
@@ -131,6 +144,12 @@ fn lower(
         };
         draft.set(Stage::Size, to, reason, detail);
         down::judge(draft, memory, belief, (objective, load.demand()), candidate, now);
+        if let Some((Reason::HotPartition, detail)) = binding
+            && draft.reason == Reason::CatchingUp
+        {
+            // What piles up behind one hot partition is not being caught up with.
+            draft.hold(Stage::Down, Reason::HotPartition, detail);
+        }
     } else {
         let (reason, detail) = binding.unwrap_or((Reason::AtNeed, covered));
         draft.set(Stage::Size, draft.current, reason, detail);

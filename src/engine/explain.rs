@@ -1,10 +1,9 @@
 //! Stage 9: the decision in words.
 
-use std::fmt::Write as _;
-
 use super::decision::{Decision, Stage, Verdict};
 use super::reason::Reason;
 use crate::policy::Rules;
+use crate::policy::units::{Replicas, records_f64};
 
 /// A figure for people: `1,200`, `205`, `7.5`, `0.04`.
 pub(crate) fn number(value: f64) -> String {
@@ -71,28 +70,7 @@ pub(crate) fn counterfactual(decision: &Decision, rules: &Rules) -> String {
         let most = capacity * current.as_f64();
         flips.push(format!("more would be asked for once about {} records/s arrive", number(most)));
     }
-    let by_reason = match decision.reason {
-        Reason::Paused => Some("nothing, until the policy is no longer paused".to_owned()),
-        Reason::OwnedByOther => Some("nothing, while somebody else moves the target".to_owned()),
-        Reason::TargetNotFound | Reason::TargetUnreadable => {
-            Some("nothing, until the target can be read".to_owned())
-        }
-        Reason::SignalMissing
-        | Reason::SignalStale
-        | Reason::SignalRejected
-        | Reason::InputRejected
-        | Reason::WarmingUp => Some(match rules.fallback {
-            Some(floor) => {
-                format!("trusted readings; after {} without, at least {}", floor.after, floor.replicas)
-            }
-            None => "trusted readings".to_owned(),
-        }),
-        Reason::GroupRebalancing => Some("the end of the rebalance".to_owned()),
-        Reason::Idle if decision.desired.is_some_and(|replicas| replicas.0 == 0) => {
-            Some(format!("more than {} unprocessed records wake it", rules.activation_lag))
-        }
-        _ => None,
-    };
+    let by_reason = awaited(decision, rules);
     if let Some(by_reason) = by_reason {
         flips = vec![by_reason];
     } else if let (Some(need), Some(desired)) = (estimate.need, decision.desired)
@@ -107,19 +85,43 @@ pub(crate) fn counterfactual(decision: &Decision, rules: &Rules) -> String {
     format!("What would flip it: {}. Looked at again in {}.", flips.join("; "), rules.interval)
 }
 
+/// What a decision waits for that does not depend on the load; `None` where only the load counts.
+fn awaited(decision: &Decision, rules: &Rules) -> Option<String> {
+    let blind = [
+        Reason::SignalMissing,
+        Reason::SignalStale,
+        Reason::SignalRejected,
+        Reason::InputRejected,
+        Reason::WarmingUp,
+    ];
+    let reason = decision.reason;
+    if reason == Reason::Paused {
+        Some("nothing, until the policy is no longer paused".to_owned())
+    } else if reason == Reason::OwnedByOther {
+        Some("nothing, while somebody else moves the target".to_owned())
+    } else if matches!(reason, Reason::TargetNotFound | Reason::TargetUnreadable) {
+        Some("nothing, until the target can be read".to_owned())
+    } else if reason == Reason::GroupRebalancing {
+        Some("the end of the rebalance".to_owned())
+    } else if blind.contains(&reason) {
+        Some(rules.fallback.map_or_else(
+            || "trusted readings".to_owned(),
+            |floor| format!("trusted readings; after {} without, at least {}", floor.after, floor.replicas),
+        ))
+    } else if reason == Reason::Idle && decision.desired == Some(Replicas(0)) {
+        Some(format!("more than {} unprocessed records wake it", rules.activation_lag))
+    } else {
+        None
+    }
+}
+
 /// The whole decision for people: the sentence, what was believed, and every stage's word.
 pub fn render(decision: &Decision) -> String {
-    let mut text = format!("{}\n{}\n", decision.sentence, decision.counterfactual);
     let estimate = &decision.estimate;
     let figures = [
         ("arrives", estimate.arrival_rate.map(|rate| format!("{} records/s", number(rate)))),
         ("to be ready for", estimate.anticipated_rate.map(|rate| format!("{} records/s", number(rate)))),
-        (
-            "waits",
-            estimate
-                .backlog
-                .map(|records| format!("{} records", number(crate::policy::units::records_f64(records)))),
-        ),
+        ("waits", estimate.backlog.map(|records| format!("{} records", number(records_f64(records))))),
         ("oldest record", estimate.backlog_age_seconds.map(seconds)),
         (
             "one replica",
@@ -132,19 +134,20 @@ pub fn render(decision: &Decision) -> String {
         ("partitions", estimate.partitions.map(|count| count.to_string())),
         ("needed", estimate.need.map(|count| count.to_string())),
     ];
-    for (name, figure) in figures {
-        // Writing to a string cannot fail.
-        let _written = writeln!(text, "  {name:<18}{}", figure.as_deref().unwrap_or("unknown"));
-    }
-    for step in &decision.trail {
-        let move_ = match (step.from, step.to) {
+    let believed = figures
+        .iter()
+        .map(|(name, figure)| format!("  {name:<18}{}", figure.as_deref().unwrap_or("unknown")));
+    let said = decision.trail.iter().map(|step| {
+        let counts = match (step.from, step.to) {
             (Some(from), Some(to)) if from != to => format!("{from} -> {to}"),
             (_, Some(at)) => at.to_string(),
             (_, None) => "-".to_owned(),
         };
-        let _written =
-            writeln!(text, "  {:<9} {move_:<9} {}: {}", step.stage.to_string(), step.reason, step.detail);
-    }
+        format!("  {:<9} {counts:<9} {}: {}", step.stage.to_string(), step.reason, step.detail)
+    });
+    let words = [decision.sentence.clone(), decision.counterfactual.clone()];
+    let mut text = words.into_iter().chain(believed).chain(said).collect::<Vec<_>>().join("\n");
+    text.push('\n');
     text
 }
 

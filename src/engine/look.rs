@@ -35,6 +35,8 @@ pub(crate) struct Group {
     pub(crate) lag: Option<u64>,
     /// Those that count for the size.
     pub(crate) sizing_lag: Option<u64>,
+    /// The most of those in one partition.
+    pub(crate) deepest: u64,
     /// Seconds that arrivals and consumption were counted over.
     pub(crate) over: Option<f64>,
     /// Records that arrived in that time.
@@ -86,6 +88,18 @@ impl Look {
     /// Those that count for the size.
     pub(crate) fn sizing_backlog(&self) -> Option<f64> {
         most(sum(self.groups.iter().map(|group| group.sizing_lag.map(records_f64))), self.metric_backlog)
+    }
+
+    /// The largest backlog of one partition, of those that count for the size.
+    pub(crate) fn deepest(&self) -> f64 {
+        self.groups.iter().map(|group| records_f64(group.deepest)).fold(0.0, f64::max)
+    }
+
+    /// Unprocessed records of the groups at the start of the look.
+    pub(crate) fn backlog_before(&self) -> Option<f64> {
+        self.groups.iter().try_fold(0.0, |sum, group| {
+            Some(sum + records_f64(group.lag?) + group.consumed? - group.arrived?)
+        })
     }
 
     /// Age of the oldest unprocessed record, in seconds.
@@ -146,6 +160,7 @@ impl Group {
             active: count(active),
             lag: total(all.iter().map(|one| one.lag)),
             sizing_lag: total(all.iter().map(sizing_lag)),
+            deepest: all.iter().filter_map(sizing_lag).max().unwrap_or(0),
             over,
             arrived: over.and_then(|_| total(all.iter().map(|one| one.arrived)).map(records_f64)),
             consumed: over.and_then(|_| total(all.iter().map(|one| one.consumed)).map(records_f64)),

@@ -34,7 +34,7 @@ reasons! {
     AtNeed: "Nothing.",
     /// The objective holds for long enough at the current size: a short deficit is cheaper than a move.
     ObjectiveHolds: "Nothing.",
-    /// Nothing is known of the capacity of one replica yet: one more replica, to learn.
+    /// The capacity of one replica has not been measured yet: a step, to learn.
     Probing: "State capacityPerReplica in the policy to skip the probe.",
     /// Work arrived for a workload that rests at 0 replicas.
     Activated: "Nothing.",
@@ -98,4 +98,39 @@ reasons! {
     Fallback: "Restore the source.",
     /// Time ran backwards, or an input is not a number.
     InputRejected: "Check the clocks of this machine and of the brokers.",
+}
+
+impl Reason {
+    /// Every reason with its meaning and cure, as the page of the documentation.
+    pub fn page() -> String {
+        use strum::IntoEnumIterator as _;
+        let mut page = String::from(
+            "# Reasons\n\nEvery decision carries one of these: in the log, in Kubernetes Events, as a metric's label, in\n\
+             the API and in `explain`. This page is generated from `src/engine/reason.rs`.\n\n\
+             | reason | what it means | what to do |\n|---|---|---|\n",
+        );
+        for reason in Self::iter() {
+            page.extend(["| `", reason.into(), "` | ", reason.meaning(), " | ", reason.cure(), " |\n"]);
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_reasons_is_the_list() {
+        let page = Reason::page();
+        assert_eq!(include_str!("../../docs/reasons.md"), page, "docs/reasons.md should be:\n{page}");
+    }
+
+    #[test]
+    fn every_reason_has_a_meaning_and_a_cure() {
+        use strum::IntoEnumIterator as _;
+        for reason in Reason::iter() {
+            assert!(reason.meaning().ends_with('.') && reason.cure().ends_with('.'), "{reason}");
+        }
+    }
 }

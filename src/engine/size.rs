@@ -30,6 +30,8 @@ pub(crate) struct Load {
     pub(crate) rate: f64,
     /// Records to clear.
     pub(crate) backlog: f64,
+    /// The share of them that lies in one partition, 0 to 1.
+    pub(crate) deepest: f64,
     /// Seconds that nothing is processed while the move is made.
     pub(crate) stop: f64,
     /// Seconds to clear the backlog in.
@@ -41,14 +43,27 @@ impl Load {
     /// what arrives within half of the objective does not count, unless the objective is breached already.
     pub(crate) fn of(belief: &Belief, rate: f64, stop: f64, max_lag: f64, catch_up: f64) -> Self {
         let backlog = belief.sizing_backlog.unwrap_or(0.0);
+        let deepest = if backlog > 0.0 { (belief.deepest / backlog).min(1.0) } else { 0.0 };
         let standing = if belief.overdue { 0.0 } else { rate * max_lag / 2.0 };
         // A catch-up time under half the objective would make a higher rate forgive more than it adds.
-        Self { rate, backlog: (backlog - standing).max(0.0), stop, catch_up: catch_up.max(max_lag / 2.0) }
+        let (backlog, catch_up) = ((backlog - standing).max(0.0), catch_up.max(max_lag / 2.0));
+        Self { rate, backlog, deepest, stop, catch_up }
     }
 
     /// Records per second: what arrives, what has piled up, and what will while the move is made.
     pub(crate) fn demand(self) -> f64 {
-        self.rate + self.backlog / self.catch_up + self.rate * self.stop / self.catch_up
+        self.of_arrivals(1.0) + self.backlog / self.catch_up
+    }
+
+    /// The part of the demand that a share of the arrivals makes.
+    fn of_arrivals(self, share: f64) -> f64 {
+        share * self.rate * (1.0 + self.stop / self.catch_up)
+    }
+
+    /// The busiest partition's part of the demand: its arrivals, and the deepest backlog of one partition.
+    /// Where these are two partitions, they are sized as if they were one: both wait for one replica.
+    fn of_busiest(self, share: f64) -> f64 {
+        self.of_arrivals(share) + self.backlog * self.deepest / self.catch_up
     }
 }
 
@@ -60,7 +75,7 @@ impl Load {
 pub(crate) fn by_age(belief: &Belief, load: Load, capacity: f64) -> Need {
     let demand = load.demand();
     let usable = capacity * UTILIZATION;
-    let busiest = belief.busiest_share.unwrap_or(0.0) * demand;
+    let busiest = load.of_busiest(belief.busiest_share.unwrap_or(0.0)).min(demand);
     let taken = busiest.min(usable);
     let covered = demand - busiest + taken;
     let quotient = Replicas::covering(covered / usable).unwrap_or(Replicas(u32::MAX));
@@ -119,6 +134,7 @@ mod tests {
             anticipated: None,
             sizing_rate: None,
             backlog: None,
+            backlog_before: None,
             sizing_backlog: None,
             age: None,
             overdue: false,
@@ -130,11 +146,12 @@ mod tests {
             busiest_share: share,
             moving: false,
             demand: None,
+            deepest: 0.0,
         }
     }
 
     fn needs(partitions: u32, share: Option<f64>, rate: f64, capacity: f64) -> (u32, bool) {
-        let load = Load { rate, backlog: 0.0, stop: 0.0, catch_up: 300.0 };
+        let load = Load { rate, backlog: 0.0, deepest: 0.0, stop: 0.0, catch_up: 300.0 };
         let need = by_age(&belief(partitions, share), load, capacity);
         (need.replicas.0, need.hot)
     }

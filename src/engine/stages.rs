@@ -43,11 +43,11 @@ pub(crate) fn run(
         (Trust::Full, Some(word)) => &Trust::UpOnly(word),
         (trust, _) => trust,
     };
+    recommend_what_is(draft, rules, memory, trust, now);
     let need = match trust {
         Trust::Hold(word) => {
             draft.hold(Stage::Trust, word.reason, word.detail.clone());
             bounds::fall_back(draft, rules, memory, now);
-            recommend_what_is(draft, rules, memory, trust, now);
             None
         }
         Trust::Full | Trust::UpOnly(_) => judge(draft, rules, memory, belief, look, trust, now),
@@ -57,11 +57,15 @@ pub(crate) fn run(
     need
 }
 
-/// A turn that cannot judge recommends what is, once it has been blind for longer than a hiccup: so that a
-/// move down takes a whole window of sight.
+/// A first turn, one after a long pause, and one that cannot judge for longer than a hiccup recommend what
+/// is: so that a move down takes a whole window of sight.
 fn recommend_what_is(draft: &Draft, rules: &Rules, memory: &mut Memory, trust: &Trust, now: Timestamp) {
     let hiccup = 3.0 * rules.interval.as_secs_f64();
-    if !trust.is_blind() || lasted(memory.blind_since, now) > hiccup {
+    let paused = memory.seen_at.is_none() || memory.seconds_since_turn(now) > hiccup;
+    if paused
+        || lasted(memory.blind_since, now) > hiccup
+        || matches!(trust, Trust::Hold(word) if word.reason == Reason::GroupRebalancing)
+    {
         memory.highest.push(now, draft.current, rules.down_window_seconds(), Side::High);
     }
 }
@@ -91,7 +95,7 @@ fn judge(
         let (to, backlog) = (draft.to, number(belief.backlog.unwrap_or(0.0)));
         draft.set(Stage::Up, to, Reason::Activated, format!("{backlog} records wait for a workload at rest"));
     }
-    if draft.lowers()
+    if !draft.raises()
         && let Trust::UpOnly(Word { reason, detail }) = trust
     {
         draft.hold(Stage::Trust, *reason, detail.clone());

@@ -32,12 +32,9 @@ pub(crate) fn ceiling(
     let surge = match (rules.objective, belief.capacity.low, belief.anticipated) {
         (Objective::MaxLag { max_lag, catch_up }, Some(low), Some(rate)) => {
             let age = Age { max_lag: max_lag.as_secs_f64(), catch_up: catch_up.as_secs_f64() };
-            let load = Load {
-                rate: rate * SURGE,
-                backlog: belief.sizing_backlog.unwrap_or(0.0),
-                stop: belief.raise_seconds,
-                catch_up: age.catch_up.max(age.max_lag / 2.0),
-            };
+            // All of the backlog counts here, as if the objective were breached.
+            let breached = Belief { overdue: true, ..belief.clone() };
+            let load = Load::of(&breached, rate * SURGE, belief.raise_seconds, age.max_lag, age.catch_up);
             size::by_age(belief, load, low).replicas
         }
         // Nothing to tell it by: the bounds themselves.
@@ -93,12 +90,13 @@ pub(crate) fn change(
         (Some(_), wanted) => wanted,
         (None, _) => None,
     };
-    let metric_target = match (target.metric_target, metric_target) {
+    let is = target.metric_target.filter(|is| is.is_finite());
+    let metric_target = match (is, metric_target) {
         (Some(is), Some(wanted)) if differs_little(is, wanted) => Some(is),
         (is, None) => is,
         (_, wanted) => wanted,
     };
-    let same_metric = match (target.metric_target, metric_target) {
+    let same_metric = match (is, metric_target) {
         (Some(is), Some(to)) => (is - to).abs() <= f64::EPSILON * is.abs(),
         (None, None) => true,
         (_, _) => false,

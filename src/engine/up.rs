@@ -15,6 +15,9 @@ use super::size::{self, Load, Need};
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
+/// Seconds of arrivals that a consumer which keeps up may not have committed yet.
+const HIDDEN_SECONDS: f64 = 10.0;
+
 /// The objective in seconds, and what is left of it as the limit for a move.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Objective {
@@ -72,7 +75,7 @@ pub(crate) fn known(
     }
     if belief.moving {
         // What piles up while the last move takes effect is no reason for another: only the rate is.
-        let alone = Load { rate, backlog: 0.0, stop: 0.0, catch_up: objective.catch_up };
+        let alone = Load { rate, backlog: 0.0, deepest: 0.0, stop: 0.0, catch_up: objective.catch_up };
         if size::by_age(belief, alone, low).replicas <= draft.current {
             let detail = format!("{load}; the last move is still taking effect");
             draft.hold(Stage::Up, Reason::CatchingUp, detail);
@@ -111,7 +114,12 @@ pub(crate) fn probe(
     };
     let serving = working * current.as_f64();
     let backlog = belief.sizing_backlog.unwrap_or(0.0);
-    let behind = rate > 1.05 * serving && backlog >= serving * estimate::busy_seconds(rules);
+    // Right after a step, commits may hide so much of what has been processed already.
+    let hidden = memory.rate.latest_arrivals(HIDDEN_SECONDS).map(|rate| rate * HIDDEN_SECONDS);
+    let behind = rate > 1.05 * serving
+        && backlog >= serving * estimate::busy_seconds(rules)
+        && belief.backlog_before.is_some_and(|before| before > serving * HIDDEN_SECONDS)
+        && hidden.is_some_and(|hidden| backlog > hidden);
     if !(belief.overdue || behind) || wait(belief, rate, serving, horizon) <= objective.max_lag / 2.0 {
         return None;
     }

@@ -1,7 +1,9 @@
 //! Closed loops: the objective held, few moves, none taken back.
 
 use proptest::prelude::*;
+use tidegate::engine::Reason;
 use tidegate::policy::rules::PartitionRule;
+use tidegate::policy::units::records_f64;
 use tidegate::policy::{Rules, TimeSpan};
 
 use super::plant::{Plant, Run, World, max_lag_rules, run, run_on};
@@ -16,11 +18,8 @@ fn steps(second: u64) -> u64 {
 }
 
 fn show(run: &Run) -> String {
-    run.decisions
-        .iter()
-        .filter(|one| one.change.is_some())
-        .map(|one| format!("{} {}\n", one.at, one.sentence))
-        .collect()
+    let made = run.decisions.iter().filter(|one| one.change.is_some());
+    made.map(|one| format!("{} {}", one.at, one.sentence)).collect::<Vec<_>>().join("\n")
 }
 
 fn rungs(partitions: u64) -> Vec<usize> {
@@ -45,7 +44,7 @@ fn a_step_up_and_down_takes_few_moves_and_none_back() {
     for seed in 1..=3 {
         for (commit_every, interval) in [(5, 15), (1, 15), (10, 15), (5, 5), (5, 30)] {
             for start in [1, 2] {
-                let world = World { seed, commit_every, ..World::default() };
+                let world = World { commit_every, seed, ..World::default() };
                 let rules = Rules { interval: TimeSpan::from_secs(interval), ..max_lag_rules(60) };
                 let mut plant = Plant::new(world.clone(), start);
                 let run = run(&mut plant, &rules, 5400, steps);
@@ -54,7 +53,7 @@ fn a_step_up_and_down_takes_few_moves_and_none_back() {
                     run.moves,
                     plant.late_seconds,
                     plant.worst_age,
-                    plant.replica_seconds as f64 / 3600.0
+                    records_f64(plant.replica_seconds) / 3600.0
                 );
                 println!("{row}");
                 table.push_str(&row);
@@ -126,8 +125,10 @@ proptest! {
             // Only a step into the unknown may be taken back.
             prop_assert!(phase.reversals() <= whole.probes_down().min(1), "reversals: {told}");
             let over = rungs_over(&world, rate, plant.replicas());
+            // With the capacity unknown, the step that finds it may go one rung further.
+            let probed = whole.decisions.iter().any(|one| one.reason == Reason::Probing);
             if whole.probes_down() == 0 && !whole.moves.is_empty() {
-                prop_assert!((-1..=1).contains(&over), "{over} rungs over: {told}");
+                prop_assert!((-1..=1 + i64::from(probed)).contains(&over), "{over} rungs over: {told}");
             }
         }
     }

@@ -1,4 +1,8 @@
 //! The engine over time: decision tables, closed loops against a small plant, and its invariants.
 
+mod bounds;
 mod closed_loop;
+mod invariants;
+mod keda;
 mod plant;
+mod scenarios;

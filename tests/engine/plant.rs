@@ -10,6 +10,7 @@ use tidegate::engine::observation::{
 use tidegate::engine::{Decision, Memory, Reason, Verdict, evaluate};
 use tidegate::policy::behavior::Behavior;
 use tidegate::policy::rules::PartitionRule;
+use tidegate::policy::units::records_f64;
 use tidegate::policy::{Objective, Replicas, Rules, TimeSpan};
 
 pub(super) fn start() -> Timestamp {
@@ -200,9 +201,6 @@ impl Plant {
                 let taken = (order[index].end - order[index].processed).min(budget / left);
                 order[index].processed += taken;
                 budget -= taken;
-                if taken == 0 && budget > 0 {
-                    continue;
-                }
             }
             if (self.second + member as u64 * 3).is_multiple_of(self.world.commit_every) {
                 for partition in mine {
@@ -238,8 +236,8 @@ impl Plant {
                 quality: Quality::Ok,
                 problem: None,
                 group,
-                over_seconds: over.map(|seconds| seconds as f64),
-                window_seconds: window as f64,
+                over_seconds: over.map(records_f64),
+                window_seconds: records_f64(window),
                 partitions,
             })],
         }
@@ -268,7 +266,7 @@ fn reading(number: usize, one: &mut Partition, counted: bool, window: u64) -> Pa
         consumed: counted.then_some(one.committed - one.seen_committed),
         arrived_in_window: Some(one.end - past_end),
         overdue: Some(one.committed < past_end),
-        age_seconds: Some(age(one, one.committed) as f64),
+        age_seconds: Some(records_f64(age(one, one.committed))),
         quality: Quality::Ok,
     };
     (one.seen_end, one.seen_committed) = (one.end, one.committed);
@@ -313,6 +311,22 @@ impl Run {
         self.moves.windows(2).filter(|pair| (pair[0].2 > pair[0].1) != (pair[1].2 > pair[1].1)).count()
     }
 
+    /// The run as a table: a row whenever the count or the reason changes.
+    pub(super) fn table(&self) -> String {
+        let mut rows = Vec::new();
+        let mut last = None;
+        for one in &self.decisions {
+            let told = (one.verdict, one.reason, one.desired);
+            if last.replace(told) != Some(told) {
+                let second = one.at.duration_since(start()).as_secs();
+                let count = |count: Option<Replicas>| count.map_or("-".to_owned(), |count| count.to_string());
+                let (from, to) = (count(one.current), count(one.desired));
+                rows.push(format!("{second:>6} s  {from:>2} -> {to:<2}  {}: {}", one.reason, one.sentence));
+            }
+        }
+        rows.join("\n")
+    }
+
     /// Steps down into the unknown, to learn.
     pub(super) fn probes_down(&self) -> usize {
         let probed = |one: &&Decision| one.reason == Reason::Probing && one.verdict == Verdict::Lower;
@@ -335,6 +349,18 @@ pub(super) fn run_on(
     seconds: u64,
     load: impl Fn(u64) -> u64,
 ) {
+    run_edited(run, plant, rules, seconds, load, |_, _| {});
+}
+
+/// Goes on with a run in which `edit` may spoil what is seen, by the plant's second.
+pub(super) fn run_edited(
+    run: &mut Run,
+    plant: &mut Plant,
+    rules: &Rules,
+    seconds: u64,
+    load: impl Fn(u64) -> u64,
+    edit: impl Fn(u64, &mut Observation),
+) {
     let interval = rules.interval.0.as_secs();
     let window = rules.window().0.as_secs();
     for second in 0..seconds {
@@ -342,7 +368,8 @@ pub(super) fn run_on(
         if plant.second % interval != 3 % interval {
             continue;
         }
-        let observation = plant.observe(window);
+        let mut observation = plant.observe(window);
+        edit(plant.second, &mut observation);
         let memory = std::mem::take(&mut run.memory);
         let (memory, decision) = evaluate(rules, memory, &observation, after(plant.second));
         run.memory = memory;

@@ -17,7 +17,7 @@ const WIDEST: f64 = 0.25 * 0.25;
 /// The least standard deviation that the lower estimate allows for.
 const LEAST_DEVIATION: f64 = 0.05;
 /// Consumption is averaged over at least so many seconds: consumers commit in batches.
-pub(crate) const LEAST_SECONDS: f64 = 15.0;
+const LEAST_SECONDS: f64 = 30.0;
 /// Seconds of work that a commit may still hide, for the noise of a measurement.
 const COMMIT_SECONDS: f64 = 2.5;
 
@@ -154,8 +154,9 @@ mod tests {
         let hinted = memory.capacity(Some(500.0));
         assert_eq!(hinted.basis, CapacityBasis::Hint);
         assert!((hinted.mean.unwrap() - 500.0).abs() < 1e-6);
-        memory.busy(15.0, 15.0 * 200.0, Some(500.0));
-        memory.busy(15.0, 15.0 * 200.0, Some(500.0));
+        for _ in 0..4 {
+            memory.busy(15.0, 15.0 * 200.0, Some(500.0));
+        }
         let measured = memory.capacity(Some(500.0));
         assert_eq!(measured.basis, CapacityBasis::Measured);
         assert!((195.0..240.0).contains(&measured.mean.unwrap()), "{measured:?}");
@@ -165,11 +166,11 @@ mod tests {
     #[test]
     fn short_looks_add_up_and_a_pause_starts_over() {
         let mut memory = CapacityMemory::default();
-        memory.busy(10.0, 4000.0, None);
+        memory.busy(20.0, 8000.0, None);
         memory.not_busy();
-        memory.busy(10.0, 1000.0, None);
+        memory.busy(20.0, 2000.0, None);
         assert_eq!(memory.capacity(None).basis, CapacityBasis::Unknown);
-        memory.busy(10.0, 3000.0, None);
+        memory.busy(20.0, 6000.0, None);
         assert!((memory.capacity(None).mean.unwrap() - 200.0).abs() < 1e-6);
     }
 

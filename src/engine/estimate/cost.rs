@@ -31,12 +31,14 @@ struct Watched {
     up: bool,
     /// Seconds since then at the last look that still showed its effects.
     troubled: f64,
+    /// Seconds since then at the last look at all.
+    seen: f64,
 }
 
 impl CostMemory {
     /// Starts to watch a move. One that had not ended before the next began teaches nothing.
     pub(crate) fn begin(&mut self, up: bool, now: Timestamp) {
-        self.watched = Some(Watched { began: now, up, troubled: 0.0 });
+        self.watched = Some(Watched { began: now, up, troubled: 0.0, seen: 0.0 });
     }
 
     /// Whether a move is under way.
@@ -46,13 +48,14 @@ impl CostMemory {
 
     /// Takes note of a look: `over` says that the target is settled, the group stable, and work goes on.
     /// The end lies between this look and the last one before it that said otherwise: half way.
-    pub(crate) fn watch(&mut self, over: bool, now: Timestamp) {
+    /// After a gap of more than `longest` seconds between two looks it could have been at any time.
+    pub(crate) fn watch(&mut self, over: bool, longest: f64, now: Timestamp) {
         let Some(watched) = &mut self.watched else { return };
         let elapsed = seconds_between(watched.began, now);
-        if elapsed > GIVE_UP {
+        if elapsed > GIVE_UP || elapsed - watched.seen > longest {
             self.watched = None;
         } else if !over {
-            watched.troubled = elapsed;
+            (watched.troubled, watched.seen) = (elapsed, elapsed);
         } else if elapsed > 0.0 {
             let seconds = f64::midpoint(watched.troubled, elapsed);
             let (slot, prior) =
@@ -86,10 +89,10 @@ mod tests {
     fn a_move_ends_between_its_last_troubled_look_and_the_first_good_one() {
         let mut cost = CostMemory::default();
         cost.begin(true, at(0));
-        cost.watch(false, at(0));
-        cost.watch(false, at(40));
+        cost.watch(false, 60.0, at(0));
+        cost.watch(false, 60.0, at(40));
         assert!(cost.under_way());
-        cost.watch(true, at(60));
+        cost.watch(true, 60.0, at(60));
         assert!((cost.raise_seconds() - (30.0 + 0.4 * 20.0)).abs() < 1e-9);
         assert!((cost.lower_seconds() - 15.0).abs() < 1e-9);
         assert!(!cost.under_way());
@@ -99,8 +102,19 @@ mod tests {
     fn a_move_that_never_ends_teaches_nothing() {
         let mut cost = CostMemory::default();
         cost.begin(false, at(0));
-        cost.watch(false, at(1801));
-        cost.watch(true, at(1815));
+        for second in (15..=1815).step_by(15) {
+            cost.watch(false, 60.0, at(second));
+        }
+        cost.watch(true, 60.0, at(1830));
         assert!((cost.lower_seconds() - 15.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_move_that_nobody_watched_teaches_nothing() {
+        let mut cost = CostMemory::default();
+        cost.begin(true, at(0));
+        cost.watch(true, 60.0, at(600));
+        assert!((cost.raise_seconds() - 30.0).abs() < 1e-9);
+        assert!(!cost.under_way());
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod rate;
 
 use jiff::Timestamp;
 
-use self::capacity::{Capacity, LEAST_SECONDS};
+use self::capacity::Capacity;
 use self::rate::Sample;
 use super::ladder::Ladder;
 use super::look::{Look, most};
@@ -25,6 +25,11 @@ const SHARE_WEIGHT: f64 = 0.2;
 /// The least shares of time at which a busy share tells a capacity.
 const BUSY_FROM: f64 = 0.3;
 
+/// Consumption counts once it has been seen for so many seconds: consumers commit in batches.
+const COUNTED_FROM: f64 = 15.0;
+/// As a lower bound of the capacity it takes longer: one batch too many would be taken for strength.
+const DEMONSTRATED_FROM: f64 = 30.0;
+
 /// What is believed at this turn. `None` is unknown, never zero.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Belief {
@@ -36,6 +41,8 @@ pub(crate) struct Belief {
     pub(crate) sizing_rate: Option<f64>,
     /// Records not processed yet.
     pub(crate) backlog: Option<f64>,
+    /// Records that had not been processed at the start of the look.
+    pub(crate) backlog_before: Option<f64>,
     /// Those that count for the size.
     pub(crate) sizing_backlog: Option<f64>,
     /// Age of the oldest unprocessed record, in seconds.
@@ -58,6 +65,8 @@ pub(crate) struct Belief {
     pub(crate) moving: bool,
     /// Replicas that somebody else has worked out: a floor.
     pub(crate) demand: Option<f64>,
+    /// The largest part of the backlog that lies in one partition.
+    pub(crate) deepest: f64,
 }
 
 /// Seconds of waiting work at which a consumer counts as busy: well over the usual commit interval.
@@ -82,7 +91,7 @@ pub(crate) fn believe(
     memory.capacity.fade(memory.seconds_since_turn(now));
     let fresh = count(memory, seen, look, trust);
     if fresh {
-        watch_move(memory, seen, look, now);
+        watch_move(rules, memory, seen, look, now);
     }
     let usable = !trust.is_blind();
     let known = |figure: Option<f64>| figure.filter(|_| usable);
@@ -108,11 +117,12 @@ pub(crate) fn believe(
         anticipated,
         sizing_rate: anticipated.map(|rate| rate.max(memory.rate.surge().unwrap_or(0.0))),
         backlog: known(look.backlog()),
+        backlog_before: known(look.backlog_before()),
         sizing_backlog: known(look.sizing_backlog()),
         age: known(look.age()),
         overdue,
         capacity: memory.capacity.capacity(rules.capacity_per_replica),
-        working: memory.rate.per_replica(LEAST_SECONDS),
+        working: memory.rate.per_replica(COUNTED_FROM),
         raise_seconds: memory.cost.raise_seconds(),
         lower_seconds: memory.cost.lower_seconds(),
         ladder: Ladder::of(rules, look),
@@ -121,6 +131,7 @@ pub(crate) fn believe(
             && lasted(memory.unsettled_since, now) < patience
             && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience),
         demand: known(look.demand),
+        deepest: look.deepest(),
     }
 }
 
@@ -178,13 +189,14 @@ fn is_stable(seen: &Observation) -> bool {
 }
 
 /// A move is over once the target is settled, the group stable, and work goes on.
-fn watch_move(memory: &mut Memory, seen: &Observation, look: &Look, now: Timestamp) {
+fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look, now: Timestamp) {
     let at_rest = seen.target.ready == Some(Replicas(0));
     let works = look
         .groups
         .iter()
         .all(|group| group.consumed.is_some_and(|consumed| consumed > 0.0) || group.lag == Some(0));
-    memory.cost.watch(seen.target.settled && (at_rest || (is_stable(seen) && works)), now);
+    let over = seen.target.settled && (at_rest || (is_stable(seen) && works));
+    memory.cost.watch(over, 4.0 * rules.interval.as_secs_f64(), now);
 }
 
 /// Learns from a look what one replica can do.
@@ -199,7 +211,7 @@ pub(crate) fn learn(rules: &Rules, memory: &mut Memory, seen: &Observation, look
         memory.capacity.not_busy();
         return;
     };
-    if let Some(rate) = memory.rate.per_replica(2.0 * LEAST_SECONDS) {
+    if let Some(rate) = memory.rate.per_replica(DEMONSTRATED_FROM) {
         memory.capacity.demonstrate(rate, hint);
     }
     if let Some(busy) = look.busy_share.filter(|busy| (BUSY_FROM..=1.0).contains(busy)) {

@@ -73,6 +73,19 @@ impl RateMemory {
         Some(mean.max(step))
     }
 
+    /// Records per second over the latest samples that make up at least `least` seconds.
+    pub(crate) fn latest_arrivals(&self, least: f64) -> Option<f64> {
+        let (mut records, mut seconds) = (0.0, 0.0);
+        for sample in self.samples.iter().rev() {
+            records += sample.arrived;
+            seconds += sample.seconds;
+            if seconds >= least {
+                return Some(records / seconds);
+            }
+        }
+        None
+    }
+
     /// The latest sample's rate, where nothing like it has been seen lately: perhaps a step, of which
     /// the mean knows little yet. Batches that come again and again are none.
     pub(crate) fn surge(&self) -> Option<f64> {
@@ -92,16 +105,17 @@ impl RateMemory {
             return 0.0;
         };
         let rise = |from: &Sample, to: &Sample| {
-            let apart = ((from.seconds + to.seconds) / 2.0).max(1e-3);
+            let apart = f64::midpoint(from.seconds, to.seconds).max(1e-3);
             (to.arrived / to.seconds - from.arrived / from.seconds) / apart
         };
         rise(a, b).min(rise(b, c)).min(rise(c, d)).max(0.0)
     }
 
-    /// Records per second and replica that were processed over the last `least` to 30 s without a break;
-    /// `None` before that much has been seen.
+    /// Records per second and replica that were processed without a break: the most over any of the
+    /// latest spans of `least` to 30 s, for a step makes the older part tell too little. `None` before
+    /// that much has been seen.
     pub(crate) fn per_replica(&self, least: f64) -> Option<f64> {
-        let (mut records, mut seconds) = (0.0, 0.0);
+        let (mut records, mut seconds, mut most) = (0.0, 0.0, None);
         for sample in self.samples.iter().rev() {
             let Some(one) = sample.per_replica else { break };
             if seconds >= 30.0_f64.max(least) {
@@ -109,8 +123,12 @@ impl RateMemory {
             }
             records += one;
             seconds += sample.seconds;
+            if seconds >= least {
+                let mean = records / seconds;
+                most = Some(most.map_or(mean, |most: f64| most.max(mean)));
+            }
         }
-        (seconds >= least && seconds > 0.0).then(|| records / seconds)
+        most
     }
 
     /// Seconds and records per replica of the latest sample, where it tells of one.
@@ -173,5 +191,6 @@ mod tests {
         assert_eq!(memory.per_replica(20.0), None);
         let (memory, _) = fed(&[300.0, 400.0]);
         assert!(close(memory.per_replica(20.0).unwrap(), 175.0));
+        assert!(close(memory.per_replica(15.0).unwrap(), 200.0));
     }
 }

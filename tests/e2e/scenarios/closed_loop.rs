@@ -97,7 +97,10 @@ async fn settled(daemon: &Daemon, name: &str) -> Result<i32> {
     for _ in 0..MOST_TURNS {
         daemon.turns_pass(name, name, 0).await?;
         let workload = daemon.workload(name, name).await?;
-        let at_rest = matches!(workload.reasons.first().map(String::as_str), Some("AtNeed" | "AtMinReplicas" | "WithinTolerance"));
+        let at_rest = matches!(
+            workload.reasons.first().map(String::as_str),
+            Some("AtNeed" | "AtMinReplicas" | "WithinTolerance")
+        );
         quiet = if at_rest { quiet + 1 } else { 0 };
         if quiet == 10 {
             return workload.current.context("the size is unknown");
