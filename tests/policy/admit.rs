@@ -1,6 +1,7 @@
 //! Who is in force.
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use tidegate::policy::admit::{Admission, Candidate, Origin, Refusal, admit};
 use tidegate::policy::read::{Parsed, read_policies, read_settings};
 use tidegate::policy::settings::Settings;
@@ -190,4 +191,43 @@ fn a_config_map_reaches_only_its_own_namespace() {
     let admission = look([candidates], &nothing());
     assert_eq!(in_force(&admission), [""; 0]);
     assert_eq!(refused(&admission), [("a".to_owned(), Refusal::NamespaceNotAllowed)]);
+}
+
+/// One place's text: documents with few names and targets, some of them broken.
+fn places() -> impl Strategy<Value = Vec<Candidate>> {
+    let document = (0..3_u8, 0..3_u8, 0..8_u8).prop_map(|(name, target, fault)| {
+        let text =
+            document(&format!("p{name}"), &format!("t{target}"), if fault == 0 { "mian" } else { "main" });
+        match fault {
+            1 => text.replace("60s", "soon"),
+            2 => text.replace("60s", "[60s"),
+            _ => text,
+        }
+    });
+    let text = || prop::collection::vec(document.clone(), 0..3).prop_map(|documents| documents.concat());
+    (text(), text(), text()).prop_map(|(one, two, three)| {
+        [file("f.yaml", &one), config_map("old", 1, &two), config_map("young", 2, &three)].concat()
+    })
+}
+
+proptest! {
+    #[test]
+    fn one_policy_for_each_name_and_target_whatever_the_order(
+        history in prop::collection::vec(places(), 1..5)
+    ) {
+        let mut before = nothing();
+        for candidates in history {
+            let after = admit(&candidates, &settings(), &before);
+            for (index, one) in after.policies.iter().enumerate() {
+                for other in after.policies.iter().skip(index + 1) {
+                    prop_assert_ne!(&one.policy.id, &other.policy.id);
+                    prop_assert_ne!(one.policy.target.name(), other.policy.target.name());
+                }
+            }
+            let backwards: Vec<_> = candidates.iter().rev().cloned().collect();
+            prop_assert_eq!(&admit(&backwards, &settings(), &before).policies, &after.policies);
+            prop_assert_eq!(&admit(&candidates, &settings(), &after).policies, &after.policies, "settled");
+            before = after;
+        }
+    }
 }

@@ -244,9 +244,9 @@ fn hostile_documents_cost_no_more_than_their_size() {
         let aliases = vec![format!("*a{}", level - 1); 8].join(", ");
         format!("{text}a{level}: &a{level} [{aliases}]\n")
     });
-    let many: Vec<String> = (0..100_000).map(|key| format!("k{key}:")).collect();
+    let many: Vec<String> = (0..20_000).map(|key| format!("k{key}:")).collect();
     let many = with("spec:", &many.join("\n"));
-    let topics = with("[orders]", &format!("[{}]", vec!["t"; 100_000].join(",")));
+    let topics = with("[orders]", &format!("[{}]", vec!["t"; 20_000].join(",")));
     let long = with("60s", &"x".repeat(500_000));
     for (text, expected) in [
         (bomb, "not valid YAML: YAML document too large or too complex"),
