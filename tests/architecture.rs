@@ -11,7 +11,7 @@ const RANKS: [(&str, u32); 9] = [
     ("actuators", 2),
     ("record", 2),
     ("daemon", 3),
-    ("simulate", 3),
+    ("simulate", 4),
     ("web", 4),
     ("cli", 5),
 ];

@@ -151,7 +151,7 @@ fn text(detail: &WorkloadDetail) -> String {
             "  {}  {}, {} old{problem}",
             signal.source,
             signal.quality,
-            output::seconds(signal.age_seconds)
+            explain::seconds(signal.age_seconds)
         )
     }));
     lines.join("\n") + "\n"

@@ -8,6 +8,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 mod setup;
+mod table;
 pub mod validate;
 
 use std::process::ExitCode;

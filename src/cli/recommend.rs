@@ -12,6 +12,7 @@ use super::setup::{self, Setup};
 use crate::daemon::clock;
 use crate::daemon::look::Look;
 use crate::daemon::reload::Known;
+use crate::engine::Reason;
 use crate::record::report::WorkloadList;
 use crate::record::{Outcome, Turn};
 
@@ -64,7 +65,7 @@ async fn recommend(args: Args) -> anyhow::Result<ExitCode> {
             let list: WorkloadList = turns.iter().collect();
             output::print(&output::render(&list, args.format)?)?;
             if !args.watch {
-                return Ok(code(&turns, &list, refused, args.exit_code));
+                return Ok(code(&turns, refused, args.exit_code));
             }
         }
         taken += 1;
@@ -85,14 +86,28 @@ fn complain(known: &Known) -> bool {
     !known.admission.rejections.is_empty() || !known.problems.is_empty()
 }
 
-fn code(turns: &[Turn], list: &WorkloadList, refused: bool, asked: bool) -> ExitCode {
-    if refused || (asked && list.workloads.iter().any(output::blind)) {
+fn code(turns: &[Turn], refused: bool, asked: bool) -> ExitCode {
+    if refused || (asked && turns.iter().any(blind)) {
         return ExitCode::FAILURE;
     }
     if asked && turns.iter().any(|turn| turn.outcome == Outcome::Recommended) {
         return ExitCode::from(CHANGE);
     }
     ExitCode::SUCCESS
+}
+
+/// Whether it could not be told if anything should change.
+fn blind(turn: &Turn) -> bool {
+    matches!(
+        turn.decision.reason,
+        Reason::SignalMissing
+            | Reason::SignalStale
+            | Reason::SignalRejected
+            | Reason::SignalsDisagree
+            | Reason::TargetNotFound
+            | Reason::TargetUnreadable
+            | Reason::InputRejected
+    )
 }
 
 /// Says what is waited for where the wait gets noticeable and somebody watches.
@@ -108,4 +123,34 @@ pub(super) async fn with_patience<T>(work: impl Future<Output = T>, workloads: u
         }
     }
     work.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::samples;
+
+    /// The exit code for one workload that ended so.
+    fn ended(outcome: Outcome, reason: Reason, refused: bool, asked: bool) -> ExitCode {
+        let mut turn = samples::turn("orders");
+        turn.outcome = outcome;
+        turn.decision.reason = reason;
+        code(&[turn], refused, asked)
+    }
+
+    #[test]
+    fn the_exit_code_tells_something_nothing_and_unknown_apart() {
+        use Outcome::{Held, Recommended};
+        assert_eq!(ended(Held, Reason::AtNeed, false, true), ExitCode::SUCCESS);
+        assert_eq!(ended(Recommended, Reason::LoadNeedsMore, false, true), ExitCode::from(2));
+        assert_eq!(ended(Held, Reason::SignalMissing, false, true), ExitCode::FAILURE);
+        assert_eq!(ended(Recommended, Reason::LoadNeedsMore, true, true), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn unasked_only_a_refused_policy_is_a_failure() {
+        assert_eq!(ended(Outcome::Held, Reason::SignalMissing, false, false), ExitCode::SUCCESS);
+        let refused = ended(Outcome::Held, Reason::AtNeed, true, false);
+        assert_eq!(refused, ExitCode::FAILURE);
+    }
 }

@@ -4,6 +4,7 @@ pub mod configmaps;
 pub mod files;
 mod notes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,16 +72,24 @@ async fn read(paths: &[PathBuf], before: Option<&Contents>) -> Contents {
 pub fn assemble(contents: &Contents, scopes: &Scopes, settings: &Settings, before: &Admission) -> Known {
     let mut candidates = from_files(contents, settings);
     candidates.extend(from_config_maps(scopes, settings));
-    let unreadable = scopes.iter().filter_map(|(name, scope)| {
-        let problem = scope.problem.as_ref()?;
-        let place = if name == "*" { "all namespaces" } else { name };
-        Some(format!("ConfigMaps with policies in {place}: {problem}"))
-    });
     Known {
         admission: admit(&candidates, settings, before),
         complete: contents.problems.is_empty() && scopes.values().all(|scope| scope.listed),
-        problems: contents.problems.iter().cloned().chain(unreadable).collect(),
+        problems: contents.problems.iter().cloned().chain(unreadable(scopes)).collect(),
     }
+}
+
+/// The namespaces that cannot be read, those with the same problem in one sentence.
+fn unreadable(scopes: &Scopes) -> impl Iterator<Item = String> {
+    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, scope) in scopes {
+        if let Some(problem) = &scope.problem {
+            places.entry(problem).or_default().push(if name == "*" { "all namespaces" } else { name });
+        }
+    }
+    places
+        .into_iter()
+        .map(|(problem, names)| format!("ConfigMaps with policies in {}: {problem}", names.join(", ")))
 }
 
 fn from_files(contents: &Contents, settings: &Settings) -> Vec<Candidate> {
@@ -132,9 +141,9 @@ pub fn report(admission: &Admission, settings: &Settings) -> PolicyReport {
     PolicyReport { accepted: accepted.collect(), rejected: rejected.collect() }
 }
 
-/// An error with all of its causes, each said once.
+/// An error with all of its causes, each said once, without the names of kube's own types.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = error.to_string().replace("ServiceError: ", "");
     let mut cause = error.source();
     while let Some(inner) = cause {
         let words = inner.to_string();
