@@ -99,7 +99,7 @@ async fn settled(daemon: &Daemon, name: &str) -> Result<i32> {
         let workload = daemon.workload(name, name).await?;
         let at_rest = matches!(
             workload.reasons.first().map(String::as_str),
-            Some("AtNeed" | "AtMinReplicas" | "WithinTolerance")
+            Some("AtNeed" | "AtMinReplicas" | "ObjectiveHolds" | "WithinTolerance")
         );
         quiet = if at_rest { quiet + 1 } else { 0 };
         if quiet == 10 {
