@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Installs the servers that the end-to-end suite runs into $TIDEGATE_CACHE (~/.cache/tidegate unless
+# set): etcd, the Kubernetes control plane and Helm from Go modules, Kafka from Maven artifacts,
+# Prometheus from Debian's package. Every version is pinned beside this file. Whatever is there
+# already is left alone: a stamp per part holds the hash of what it was made from.
+set -euo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${TIDEGATE_CACHE:-$HOME/.cache/tidegate}
+prometheus_version=2.42.0 # Debian 12's
+mkdir -p "$cache/bin" "$cache/stamps"
+
+say() { printf 'install: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# stamp FILE...: one hash over the contents.
+stamp() { cat "$@" | sha256sum | cut -d' ' -f1; }
+# current PART HASH FILE...: PART was made from HASH, and its files are there.
+current() {
+  local part=$1 hash=$2 file
+  shift 2
+  [ "$(cat "$cache/stamps/$part" 2>/dev/null)" = "$hash" ] || return 1
+  for file; do [ -e "$cache/$file" ] || return 1; done
+}
+done_with() { printf '%s\n' "$2" >"$cache/stamps/$1"; }
+
+apt_updated=
+apt() {
+  local packages=$*
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    die "missing: $packages. Run: sudo apt-get update && sudo apt-get install -y --no-install-recommends $packages"
+  fi
+  say "installing Debian packages: $packages"
+  [ -n "$apt_updated" ] || apt-get update -qq >&2
+  apt_updated=1
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+# need COMMAND PACKAGE...: the packages bring the command.
+need() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null || apt "$@"
+}
+
+# build OUT PACKAGE...: static binaries from the module in the current folder.
+build() {
+  local out=$1
+  shift
+  CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -ldflags "-s -w ${link:-}" -o "$out" "$@"
+}
+
+kube() {
+  local hash version major minor package link= source=$here/tools/kube
+  hash=$(stamp "$source/go.mod" "$source/go.sum" "$source/etcd/main.go")
+  current kube "$hash" bin/{etcd,kube-apiserver,kube-controller-manager,kubectl} && return
+  need go golang-go
+  cd "$source"
+  version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
+  say "building etcd and Kubernetes $version (about 6 minutes on 2 cores when nothing is cached)"
+  IFS=. read -r major minor _ <<<"${version#v}"
+  # Without these, clients see version 0.0.0.
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    link+=" -X $package.gitVersion=$version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
+  done
+  build "$cache/bin/" ./etcd k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kubectl}
+  done_with kube "$hash"
+}
+
+helm() {
+  local hash source=$here/tools/helm
+  hash=$(stamp "$source/go.mod" "$source/go.sum")
+  current helm "$hash" bin/helm && return
+  need go golang-go
+  cd "$source"
+  say "building Helm $(go list -m -f '{{.Version}}' helm.sh/helm/v4) (about 2 minutes when nothing is cached)"
+  build "$cache/bin/" helm.sh/helm/v4/cmd/helm
+  done_with helm "$hash"
+}
+
+kafka() {
+  local hash source=$here/tools/kafka
+  hash=$(stamp "$source/pom.xml")
+  current kafka "$hash" kafka/lib && return
+  need mvn maven
+  say "fetching Kafka $(sed -n 's:.*<kafka.version>\(.*\)</.*:\1:p' "$source/pom.xml") (47 jars, 44 MB)"
+  rm -rf "$cache/kafka"
+  mvn -q -B -ntp -f "$source/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$cache/kafka/lib" >&2
+  done_with kafka "$hash"
+}
+
+prometheus() {
+  local work=
+  current prometheus "$prometheus_version" bin/prometheus && return
+  need dpkg dpkg
+  say "unpacking Prometheus $prometheus_version from Debian's package (19 MB, not installed as a service)"
+  work=$(mktemp -d)
+  cd "$work"
+  # Root downloads as the user _apt, who must be able to write here.
+  chmod 755 "$work"
+  apt-get -qq download prometheus >/dev/null 2>&1 ||
+    { apt-get -qq update >&2 && apt-get -qq download prometheus >&2; }
+  dpkg -x prometheus_*.deb root
+  case $(./root/usr/bin/prometheus --version 2>&1) in
+    *"version $prometheus_version"*) ;;
+    *) say "note: this Debian has another Prometheus than $prometheus_version" ;;
+  esac
+  install -m 755 root/usr/bin/prometheus root/usr/bin/promtool "$cache/bin/"
+  cd / && rm -rf "$work"
+  done_with prometheus "$prometheus_version"
+}
+
+[ "$(uname -s)" = Linux ] || die "the end-to-end suite runs on Linux only"
+need java openjdk-17-jre-headless
+need openssl openssl
+need setpriv util-linux
+(kube)
+(helm)
+(kafka)
+(prometheus)
+say "everything is there: $cache"

@@ -1,0 +1,199 @@
+//! A kubelet without containers: each Pod is one process on this machine.
+//!
+//! It binds every Pod to its node, starts the process that the Pod's container names, reports it Ready,
+//! and on deletion sends SIGTERM, waits for the grace period, kills, and takes the Pod out of the API.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{Binding, Container, Node, Pod};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::place::Tools;
+use super::process::{Process, Program};
+
+const NODE: &str = "suite";
+
+/// A running kubelet; its Pods' processes end with it.
+#[derive(Debug)]
+pub(crate) struct Kubelet {
+    task: JoinHandle<()>,
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    client: Client,
+    tools: Tools,
+    logs: PathBuf,
+}
+
+impl Kubelet {
+    /// Registers the node and begins to run Pods, whose logs go to `logs`.
+    pub(crate) async fn start(client: Client, tools: Tools, logs: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&logs)?;
+        let node: Node = serde_json::from_value(json!({
+            "metadata": {"name": NODE},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Suite",
+                "lastHeartbeatTime": null, "lastTransitionTime": null}]},
+        }))?;
+        Api::all(client.clone()).create(&PostParams::default(), &node).await.context("register the node")?;
+        let shared = Arc::new(Shared { client, tools, logs });
+        Ok(Self { task: tokio::spawn(keep(shared)) })
+    }
+}
+
+/// One task per Pod, told of every change of its Pod; dropped, and its process with it, when the Pod is gone.
+async fn keep(shared: Arc<Shared>) {
+    let mut pods: BTreeMap<String, (watch::Sender<Pod>, AbortOnDrop)> = BTreeMap::new();
+    let events = watcher(Api::<Pod>::all(shared.client.clone()), watcher::Config::default());
+    let mut events = events.default_backoff().boxed();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => {
+                let uid = pod.uid().unwrap_or_default();
+                if let Some((told, _)) = pods.get(&uid) {
+                    told.send_replace(pod);
+                } else {
+                    let (told, news) = watch::channel(pod);
+                    let task = AbortOnDrop(tokio::spawn(live(Arc::clone(&shared), news)));
+                    pods.insert(uid, (told, task));
+                }
+            }
+            Ok(watcher::Event::Delete(pod)) => {
+                pods.remove(&pod.uid().unwrap_or_default());
+            }
+            // Outages of the API server are part of the tests: the Pods live on, as on a real node.
+            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One Pod's life.
+async fn live(shared: Arc<Shared>, mut news: watch::Receiver<Pod>) {
+    let mut process = None;
+    loop {
+        let pod = news.borrow_and_update().clone();
+        let step = step(&shared, &pod, &mut process).await;
+        let pause = match step {
+            Ok(()) => Duration::from_secs(3600),
+            Err(_) => Duration::from_millis(500),
+        };
+        // A failed step is tried again, with the newest Pod.
+        if let Ok(Err(_)) = tokio::time::timeout(pause, news.changed()).await {
+            return;
+        }
+    }
+}
+
+async fn step(shared: &Shared, pod: &Pod, process: &mut Option<Process>) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(shared.client.clone(), &pod.namespace().unwrap_or_default());
+    if pod.metadata.deletion_timestamp.is_some() {
+        if let Some(process) = process.take() {
+            let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
+            stop(&process, Duration::from_secs(grace.unsigned_abs())).await;
+        }
+        return remove(&pods, pod).await;
+    }
+    match pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {
+        None => bind(&pods, pod).await,
+        Some(NODE) if process.is_none() => {
+            let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+            let log = shared.logs.join(format!("{}.log", pod.name_any()));
+            *process = start(&shared.tools, container.context("a Pod without containers")?, &log)?;
+            report(&pods, pod).await
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+async fn bind(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding",
+        "metadata": {"name": pod.name_any(), "uid": pod.uid()},
+        "target": {"kind": "Node", "name": NODE},
+    });
+    let _: serde_json::Value = pods
+        .create_subresource(
+            "binding",
+            &pod.name_any(),
+            &PostParams::default(),
+            &serde_json::from_value::<Binding>(binding)?,
+        )
+        .await?;
+    Ok(())
+}
+
+/// The container's process; none for an image that does nothing.
+fn start(tools: &Tools, container: &Container, log: &Path) -> Result<Option<Process>> {
+    let program = match container.image.as_deref() {
+        Some("consumer") => tools.consumer(),
+        Some("pause") => return Ok(None),
+        other => bail!("no such image: {other:?}"),
+    };
+    Ok(Some(Program::new(program, log).args(container.args.clone().unwrap_or_default()).start()?))
+}
+
+async fn report(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
+    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
+        .map(|kind| json!({"type": kind, "status": "True"}));
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| {
+        json!({
+            "name": container.name, "image": container.image, "imageID": "", "restartCount": 0,
+            "ready": true, "started": true, "state": {"running": {}},
+        })
+    });
+    let status = json!({"status": {
+        "phase": "Running", "hostIP": "127.0.0.1", "podIP": "127.0.0.1",
+        "conditions": conditions,
+        "containerStatuses": containers.collect::<Vec<_>>(),
+    }});
+    let patch = Patch::Strategic(&status);
+    pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+async fn stop(process: &Process, grace: Duration) {
+    if process.signal(Signal::SIGTERM).is_ok() && process.ended(grace).await.is_ok() {
+        return;
+    }
+    process.kill();
+}
+
+async fn remove(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
+    let now = DeleteParams {
+        grace_period_seconds: Some(0),
+        preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match pods.delete(&pod.name_any(), &now).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

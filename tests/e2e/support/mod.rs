@@ -1,0 +1,18 @@
+//! Real servers, the processes behind Pods, and the suite's own eyes.
+
+pub(crate) mod audit;
+pub(crate) mod cluster;
+pub(crate) mod daemon;
+pub(crate) mod kafka;
+pub(crate) mod kubelet;
+pub(crate) mod load;
+pub(crate) mod objects;
+pub(crate) mod place;
+pub(crate) mod probe;
+pub(crate) mod process;
+pub(crate) mod prometheus;
+pub(crate) mod replicas;
+pub(crate) mod tls;
+pub(crate) mod topics;
+pub(crate) mod waiting;
+pub(crate) mod world;

@@ -1,0 +1,101 @@
+//! The servers that scenarios share, each started when first asked for, and what one scenario is given.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use super::cluster::{Cluster, User};
+use super::daemon::{Daemon, Setup, plain_kafka};
+use super::kafka::{Kafka, Layout};
+use super::objects::Home;
+use super::place::Tools;
+
+/// The shared servers.
+pub(crate) struct World {
+    tools: Tools,
+    dir: PathBuf,
+    cluster: OnceCell<Cluster>,
+    kafka: OnceCell<Kafka>,
+}
+
+impl World {
+    /// Nothing runs yet.
+    pub(crate) fn new(tools: Tools, dir: PathBuf) -> Self {
+        Self { tools, dir, cluster: OnceCell::new(), kafka: OnceCell::new() }
+    }
+}
+
+/// One scenario's surroundings.
+#[derive(Clone)]
+pub(crate) struct Case {
+    world: Arc<World>,
+    /// The scenario's name: its namespace, the prefix of its topics and groups.
+    pub(crate) name: &'static str,
+    /// A folder of its own.
+    pub(crate) dir: PathBuf,
+}
+
+impl Case {
+    /// Prepares a scenario.
+    pub(crate) fn new(world: &Arc<World>, name: &'static str) -> Result<Self> {
+        let dir = world.dir.join(name);
+        std::fs::create_dir_all(&dir)?;
+        Ok(Self { world: Arc::clone(world), name, dir })
+    }
+
+    /// The tools.
+    pub(crate) fn tools(&self) -> &Tools {
+        &self.world.tools
+    }
+
+    /// The shared control plane.
+    pub(crate) async fn cluster(&self) -> Result<&Cluster> {
+        let dir = self.world.dir.join("cluster");
+        let start = || Cluster::start(&self.world.tools, &dir);
+        self.world.cluster.get_or_try_init(start).await.context("start the shared servers")
+    }
+
+    /// The shared broker.
+    pub(crate) async fn kafka(&self) -> Result<&Kafka> {
+        let layout = Layout { brokers: 1, ..Layout::default() };
+        let dir = self.world.dir.join("kafka");
+        let start = || Kafka::start(&self.world.tools, &dir, layout);
+        self.world.kafka.get_or_try_init(start).await.context("start the shared servers")
+    }
+
+    /// A namespace named after the scenario, on the shared control plane.
+    pub(crate) async fn home(&self) -> Result<Home> {
+        Home::create(self.cluster().await?.client(), self.name).await
+    }
+
+    /// A daemon that applies, on the shared servers, for the scenario's namespace.
+    pub(crate) async fn daemon(&self) -> Result<Daemon> {
+        Daemon::start(self.setup().await?).await
+    }
+
+    /// What [`Case::daemon`] starts one with.
+    pub(crate) async fn setup(&self) -> Result<Setup> {
+        Ok(Setup {
+            dir: self.dir.join("daemon"),
+            kubeconfig: self.cluster().await?.kubeconfig(User::Tidegate),
+            namespaces: vec![self.name.to_owned()],
+            mode: "Apply",
+            connections: plain_kafka(&self.kafka().await?.bootstrap()),
+            further: json!({}),
+        })
+    }
+
+    /// Prints a measured figure.
+    #[expect(clippy::print_stdout, reason = "figures are part of the suite's output")]
+    pub(crate) fn figure(&self, text: &str) {
+        println!("  {}: {text}", self.name);
+    }
+
+    /// A file of the scenario's own folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
