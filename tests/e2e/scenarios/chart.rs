@@ -177,13 +177,14 @@ async fn allowed(home: &Home, apply: bool) -> Result<()> {
         ("create", "events.k8s.io", "events", ""),
     ];
     let applying = [
-        ("update", "apps", "deployments", "scale"),
-        ("update", "apps", "statefulsets", "scale"),
+        ("patch", "apps", "deployments", "scale"),
+        ("patch", "apps", "statefulsets", "scale"),
         ("patch", "autoscaling", "horizontalpodautoscalers", ""),
     ];
     let never = [
         ("patch", "apps", "deployments", ""),
         ("update", "apps", "deployments", ""),
+        ("update", "apps", "deployments", "scale"),
         ("delete", "apps", "deployments", ""),
         ("update", "autoscaling", "horizontalpodautoscalers", ""),
         ("delete", "autoscaling", "horizontalpodautoscalers", ""),
