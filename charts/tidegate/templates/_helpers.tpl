@@ -77,16 +77,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* What it takes in every watched namespace. A write verb on a target only ever stands under mode=apply. */}}
 {{- define "tidegate.rules" -}}
 {{- $apply := eq .Values.mode "apply" -}}
-{{- with .Values.targets.scale }}
-{{- if .enabled }}
-{{- range .resources }}
+{{- range .Values.targets.scale.resources }}
 - apiGroups: [{{ .apiGroup | quote }}]
-  resources: [{{ .resource | quote }}]
+  resources: [{{ .resource | quote }}, {{ printf "%s/scale" .resource | quote }}]
   verbs: [get]
+{{- if and $apply $.Values.targets.scale.enabled }}
 - apiGroups: [{{ .apiGroup | quote }}]
   resources: [{{ printf "%s/scale" .resource | quote }}]
-  verbs: [{{ ternary "get, update, patch" "get" $apply }}]
-{{- end }}
+  verbs: [patch]
 {{- end }}
 {{- end }}
 - apiGroups: [autoscaling]
