@@ -56,10 +56,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s-memory" (include "tidegate.fullname" .) -}}
 {{- end -}}
 
-{{- define "tidegate.memoryShards" -}}
-{{- dig "memory" "shards" 1 .Values.settings -}}
-{{- end -}}
-
 {{/* The settings file. What the chart fills in wins over .Values.settings. */}}
 {{- define "tidegate.settings" -}}
 {{- $memory := merge (dict "name" (include "tidegate.memoryName" .) "namespace" .Release.Namespace) (dig "memory" dict .Values.settings) -}}
@@ -98,5 +94,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

@@ -193,6 +193,7 @@ async fn allowed(home: &Home, apply: bool) -> Result<()> {
         ("list", "", "secrets", ""),
         ("create", "", "pods", ""),
         ("update", "", "configmaps", ""),
+        ("patch", "events.k8s.io", "events", ""),
         ("delete", "", "configmaps", ""),
     ];
     let wanted = always.iter().map(|right| (right, true));
