@@ -155,14 +155,17 @@ impl Prometheus {
     }
 }
 
-/// An address without credentials, and whether it had any.
+/// An address without credentials and parameters, and whether it had any.
 pub(super) fn plain_url(address: &str) -> (String, bool) {
-    let address = address.trim().trim_end_matches('/');
-    let Some((scheme, rest)) = address.split_once("://") else { return (address.to_owned(), false) };
+    let address = address.trim();
+    let bare = address.split(['?', '#']).next().unwrap_or_default();
+    let cut = bare.len() < address.len();
+    let address = bare.trim_end_matches('/');
+    let Some((scheme, rest)) = address.split_once("://") else { return (address.to_owned(), cut) };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     match authority.rsplit_once('@') {
         Some((_, host)) => (format!("{scheme}://{host}{path}"), true),
-        None => (address.to_owned(), false),
+        None => (address.to_owned(), cut),
     }
 }
 
@@ -175,6 +178,8 @@ pub(super) fn listed(text: &str) -> Vec<String> {
 fn free_name(host: &str, kind: &str, taken: &[&str]) -> String {
     let label = host.split(['.', ':', '/']).next().unwrap_or_default();
     let label = label.strip_suffix("-kafka-bootstrap").unwrap_or(label);
+    // kafka-0 is the first Pod of the cluster `kafka`.
+    let label = label.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix('-').unwrap_or(label);
     let fit = |c: char| c.is_ascii_alphanumeric() || c == '-';
     // An IP address makes no name.
     let usable = label.chars().all(fit) && label.chars().any(|c| c.is_ascii_alphabetic());
@@ -204,6 +209,7 @@ mod tests {
     fn credentials_leave_an_address() {
         assert_eq!(plain_url("http://u:p@h:9090/x@y/"), ("http://h:9090/x@y".to_owned(), true));
         assert_eq!(plain_url("https://h/x@y"), ("https://h/x@y".to_owned(), false));
+        assert_eq!(plain_url("https://h/x/?token=t"), ("https://h/x".to_owned(), true));
     }
 
     #[test]

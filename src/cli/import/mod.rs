@@ -1,5 +1,6 @@
 //! `tidegate import`: what other autoscalers are told, as policies, with all that is lost on the way.
 
+mod carry;
 mod connections;
 mod keda;
 mod map;
@@ -8,16 +9,13 @@ mod object;
 mod options;
 mod write;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
-use self::connections::Connections;
+use self::carry::carry;
 pub use self::connections::NamedServer;
-use self::keda::ScaledObject;
-use self::notes::{Notes, Refusal};
 use self::object::{Object, objects};
 use super::output;
 use super::setup::block_on;
@@ -25,9 +23,6 @@ use super::validate::{self, Input};
 use crate::actuators::scaled_object;
 use crate::daemon::clients::{self, Access};
 use crate::policy::TimeSpan;
-use crate::policy::document::PolicyDocument;
-use crate::policy::problem::Problem;
-use crate::policy::read::read_policies;
 use crate::policy::source::Meaning;
 
 /// Turn what another autoscaler is told into policies.
@@ -120,19 +115,6 @@ pub struct Report {
     pub code: u8,
 }
 
-/// What became of one object.
-#[derive(Debug)]
-struct Entry {
-    /// Kind, namespace and name.
-    name: String,
-    object: Object,
-    /// As a document and as text.
-    policy: Option<(PolicyDocument, String)>,
-    notes: Notes,
-    /// Whether it scales something.
-    is_workload: bool,
-}
-
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let From::Keda(args) = args.from;
@@ -172,9 +154,14 @@ fn of_files(args: &KedaArgs) -> anyhow::Result<Report> {
 async fn of_cluster(args: KedaArgs) -> anyhow::Result<Report> {
     let access = Access { kubeconfig: args.kubeconfig, context: args.context };
     let client = clients::connect(&access, 20).await?;
-    let listed = scaled_object::list(&client, args.choices.namespace.as_deref()).await?;
+    import_cluster(&client, &args.choices).await
+}
+
+/// The policies for the objects of a cluster, which is only read.
+pub async fn import_cluster(client: &kube::Client, choices: &Choices) -> anyhow::Result<Report> {
+    let listed = scaled_object::list(client, choices.namespace.as_deref()).await?;
     let objects = listed.iter().map(|object| Ok(Object::of_cluster(serde_json::to_value(object)?)));
-    carry(objects.collect::<anyhow::Result<_>>()?, &[], &args.choices)
+    carry(objects.collect::<anyhow::Result<_>>()?, &[], choices)
 }
 
 /// The policies for the objects of some texts. Reads nothing else.
@@ -187,106 +174,4 @@ pub fn import(inputs: &[Input], choices: &Choices) -> anyhow::Result<Report> {
         }
     }
     carry(found, &problems, choices)
-}
-
-fn carry(objects: Vec<Object>, problems: &[Problem], choices: &Choices) -> anyhow::Result<Report> {
-    let mut connections = Connections::named(&choices.connections);
-    let mut entries = Vec::new();
-    let mut names = BTreeSet::new();
-    for object in objects.into_iter().filter(|object| object.text("/apiVersion").starts_with("keda.sh/")) {
-        let mut entry = entry(object, choices, &mut connections)?;
-        if entry.policy.is_some() && !names.insert(entry.name.clone()) {
-            entry.policy = None;
-            entry.notes.refused(Refusal::new("metadata.name", "the same object once more"));
-        }
-        entries.push(entry);
-    }
-    // A line of a manifest may hold a secret: only the place and the words.
-    let mut messages: Vec<String> = problems.iter().map(Problem::line).collect();
-    messages.extend(write::messages(&entries));
-    let complete =
-        entries.iter().all(|entry| entry.notes.complete()) && entries.iter().any(|one| one.is_workload);
-    let code = match (problems.is_empty(), complete) {
-        (false, _) => UNREADABLE,
-        (true, false) => 1,
-        (true, true) => 0,
-    };
-    Ok(Report { documents: write::documents(&entries, &connections)?, messages, code })
-}
-
-fn entry(object: Object, choices: &Choices, connections: &mut Connections) -> anyhow::Result<Entry> {
-    let mut notes = Notes::default();
-    let kind = object.text("/kind");
-    let stated = object.text("/metadata/namespace");
-    let namespace =
-        if stated.is_empty() { choices.namespace.as_deref().unwrap_or("default") } else { stated };
-    let name = format!("{kind} {namespace}/{}", object.text("/metadata/name"));
-    let policy = match kind {
-        "ScaledObject" => {
-            if stated.is_empty() && choices.namespace.is_none() {
-                notes
-                    .task("metadata", "no namespace here: taken to be `default`; say which with --namespace");
-            }
-            policy(&object, namespace, choices, connections, &mut notes)?
-        }
-        "ScaledJob" => {
-            let text = "it starts Jobs; Tidegate moves the replicas of something that stays";
-            notes.refused(Refusal::new("kind", text));
-            None
-        }
-        _ => {
-            credentials(&object, &mut notes);
-            None
-        }
-    };
-    if policy.is_none() && kind == "ScaledObject" {
-        notes.keep_refusals();
-    }
-    let is_workload = matches!(kind, "ScaledObject" | "ScaledJob");
-    Ok(Entry { name, object, policy, notes, is_workload })
-}
-
-/// The policy, as a document and as text that reads back without a problem.
-fn policy(
-    object: &Object,
-    namespace: &str,
-    choices: &Choices,
-    connections: &mut Connections,
-    notes: &mut Notes,
-) -> anyhow::Result<Option<(PolicyDocument, String)>> {
-    let typed: ScaledObject = match serde_json::from_value(object.json.clone()) {
-        Ok(typed) => typed,
-        Err(error) => {
-            notes.refused(Refusal::new("spec", format!("not as KEDA spells it: {error}")));
-            return Ok(None);
-        }
-    };
-    let Some(document) = map::map(&typed, namespace, choices, connections, notes) else { return Ok(None) };
-    let text = write::policy(&document)?;
-    let parsed = read_policies("policy", &text, None, TimeSpan::from_secs(15));
-    let problems: Vec<Problem> = parsed.into_iter().filter_map(|one| one.result.err()).flatten().collect();
-    for problem in &problems {
-        notes.refused(Refusal::new("spec", format!("no policy can say this: {}", problem.message)));
-    }
-    Ok(problems.is_empty().then_some((document, text)))
-}
-
-/// Which of its Secrets' keys a TriggerAuthentication gives to which option; never their values.
-fn credentials(object: &Object, notes: &mut Notes) {
-    let references = object.json.pointer("/spec/secretTargetRef").and_then(serde_json::Value::as_array);
-    for (index, reference) in references.into_iter().flatten().enumerate() {
-        let text = |name| reference.get(name).and_then(serde_json::Value::as_str).unwrap_or("?");
-        notes.task(
-            format!("spec.secretTargetRef[{index}]"),
-            format!(
-                "`{}` is key `{}` of Secret `{}`: mount it as a file",
-                text("parameter"),
-                text("key"),
-                text("name")
-            ),
-        );
-    }
-    if notes.iter().next().is_none() {
-        notes.task("spec", "credentials go into files that the settings name");
-    }
 }

@@ -42,7 +42,7 @@ impl Refusal {
     }
 }
 
-/// The notes about one object, in the order in which they came up.
+/// The notes about one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Notes(Vec<Note>);
 
@@ -78,6 +78,11 @@ impl Notes {
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Note> {
         self.0.iter()
+    }
+
+    /// Sorts by what `key` says of a path.
+    pub(super) fn sort_by_path<K: Ord>(&mut self, key: impl Fn(&str) -> K) {
+        self.0.sort_by_key(|note| key(&note.path));
     }
 
     /// Leaves only what says why nothing is carried over.

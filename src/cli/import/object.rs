@@ -35,15 +35,10 @@ impl Object {
         self.json.pointer(pointer).and_then(Json::as_str).unwrap_or_default()
     }
 
-    /// `FILE:LINE` of the option at a dotted path, or of what is left of the path; the object's name in a
-    /// cluster.
-    pub(super) fn place(&self, path: &str) -> String {
-        match &self.source {
-            Some(Source { file, first_line, node }) => {
-                format!("{file}:{}", first_line + line(node, path).saturating_sub(1))
-            }
-            None => format!("{}/{}", self.text("/metadata/namespace"), self.text("/metadata/name")),
-        }
+    /// File and line of the option at a dotted path, or of the deepest part of the path that exists.
+    pub(super) fn place(&self, path: &str) -> Option<(&str, usize)> {
+        let Source { file, first_line, node } = self.source.as_ref()?;
+        Some((file, first_line + line(node, path).saturating_sub(1)))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The policies as people write them: notes above, defaults left out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::Entry;
+use super::carry::Entry;
 use super::connections::Connections;
 use super::notes::{Level, Note};
 use crate::policy::behavior::{Behavior, ScalingRules};
@@ -10,7 +12,7 @@ use crate::policy::document::{
     Activation, ApiVersion, FallbackSpec, Metadata, ObjectiveSpec, PolicyDocument, PolicyKind,
 };
 use crate::policy::rules::PartitionRule;
-use crate::policy::settings::Connections as Settings;
+use crate::policy::settings::{Connections as Settings, KafkaConnection, PrometheusConnection};
 use crate::policy::source::SourceSpec;
 use crate::policy::target::TargetSpec;
 use crate::policy::{Mode, Replicas, TimeSpan};
@@ -94,7 +96,15 @@ pub(super) fn policy(document: &PolicyDocument) -> anyhow::Result<String> {
 
 #[derive(Debug, Serialize)]
 struct Snippet<'a> {
-    connections: &'a Settings,
+    connections: Servers<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Servers<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    kafka: &'a BTreeMap<String, KafkaConnection>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    prometheus: &'a BTreeMap<String, PrometheusConnection>,
 }
 
 /// Everything for standard output: what belongs elsewhere as comments, then the policies.
@@ -104,21 +114,24 @@ pub(super) fn documents(entries: &[Entry], connections: &Connections) -> anyhow:
     let sources =
         entries.iter().filter_map(|entry| entry.policy.as_ref()).flat_map(|one| &one.0.spec.sources);
     let settings = connections.settings(&sources);
+    let Settings { kafka, prometheus } = &settings;
     if settings != Settings::default() {
         text += "#\n# For the settings file, which alone says where servers are:\n#\n";
-        for line in serde_saphyr::to_string(&Snippet { connections: &settings })?.lines() {
+        for line in serde_saphyr::to_string(&Snippet { connections: Servers { kafka, prometheus } })?.lines()
+        {
             text += &comment(&format!("  {line}"));
         }
     }
     for entry in entries.iter().filter(|entry| entry.policy.is_none()) {
         text += "#\n";
-        text += &comment(&format!("{} is not carried over:", entry.name));
-        text.extend(entry.notes.iter().map(|note| comment(&format!("  {}", told(entry, note)))));
+        let what = if entry.is_workload { "is not carried over" } else { "holds credentials" };
+        text += &comment(&format!("{} {what}:", entry.name));
+        text.extend(entry.notes.iter().map(|note| comment(&format!("  {}", told(entry, note, None)))));
     }
     for entry in entries {
         if let Some((_, policy)) = &entry.policy {
             text += "---\n";
-            text.extend(entry.notes.iter().map(|note| comment(&told(entry, note))));
+            text.extend(entry.notes.iter().map(|note| comment(&told(entry, note, None))));
             text += policy;
         }
     }
@@ -128,10 +141,14 @@ pub(super) fn documents(entries: &[Entry], connections: &Connections) -> anyhow:
 /// One line for each note, for standard error, and what they amount to.
 pub(super) fn messages(entries: &[Entry]) -> Vec<String> {
     let said = entries.iter().flat_map(|entry| {
-        let line = move |note| printable(&format!("{}: {}", entry.name, told(entry, note)));
+        let line = move |note| printable(&told(entry, note, Some(&entry.name)));
         entry.notes.iter().map(line)
     });
     let mut lines: Vec<String> = said.collect();
+    if !entries.iter().any(|entry| entry.is_workload) {
+        lines.push("no ScaledObject found".to_owned());
+        return lines;
+    }
     let policies = entries.iter().filter(|entry| entry.policy.is_some()).count();
     let count = |level| {
         entries.iter().flat_map(|entry| entry.notes.iter()).filter(|note| note.level == level).count()
@@ -147,13 +164,13 @@ pub(super) fn messages(entries: &[Entry]) -> Vec<String> {
     lines
 }
 
-fn told(entry: &Entry, Note { level, path, text }: &Note) -> String {
-    let place = entry.object.place(path);
-    if path.is_empty() {
-        format!("{place}: {level}: {text}")
-    } else {
-        format!("{place}: {level}: {path}: {text}")
-    }
+/// `FILE:LINE: LEVEL: ABOUT: TEXT`; without a place where there is no file.
+fn told(entry: &Entry, Note { level, path, text }: &Note, name: Option<&str>) -> String {
+    let place = entry.object.place(path).map(|(file, line)| format!("{file}:{line}"));
+    let path = Some(path.as_str()).filter(|path| !path.is_empty());
+    let level = level.to_string();
+    let parts = [place.as_deref(), Some(level.as_str()), name, path, Some(text.as_str())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 fn comment(line: &str) -> String {

@@ -125,8 +125,10 @@ fn cluster(
     connections: &mut Connections,
     notes: &mut Notes,
 ) -> Result<String, Refusal> {
-    let wrong =
-        |server: &String| server.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err());
+    let wrong = |server: &String| {
+        let legal = |host: &str| !host.is_empty() && !host.contains(['/', '@', ' ']);
+        server.rsplit_once(':').is_none_or(|(host, port)| !legal(host) || port.parse::<u16>().is_err())
+    };
     let servers = listed(bootstrap);
     if servers.is_empty() || servers.iter().any(wrong) {
         return Err(Refusal::new(options.at("bootstrapServers"), "expected HOST:PORT,HOST:PORT,..."));

@@ -57,7 +57,7 @@ fn declare(carried: &mut [Carried], asked: Option<Meaning>, notes: &mut Notes) {
                     format!("divided by its threshold {threshold} it is the replicas that KEDA asks for"),
                 );
             }
-            means => {
+            means @ (Meaning::ArrivalRate | Meaning::Backlog | Meaning::BacklogAge | Meaning::BusyShare) => {
                 if asked.is_none() {
                     notes.task(
                         at,

@@ -54,7 +54,10 @@ fn server(
     let nobody = || Refusal::new(at.clone(), "no server");
     let server = connections.prometheus(&url).ok_or_else(nobody)?;
     if secret {
-        notes.lost(at, "the credentials in the address: a bearer token in a file is supported instead");
+        notes.lost(
+            at,
+            "credentials and parameters in the address: a bearer token in a file is supported instead",
+        );
     }
     for name in ["namespace", "queryParameters", "customHeaders", "awsRegion", "identityOwner"] {
         if options.take(name).is_some() {
