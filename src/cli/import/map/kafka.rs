@@ -152,6 +152,7 @@ fn cluster(
 
 fn tls(cluster: &mut Kafka, options: &mut Options<'_>, notes: &mut Notes) {
     let name = cluster.name.clone();
+    let (certificate, key) = (cluster.file("tls.crt"), cluster.file("tls.key"));
     if options.take("tls").is_some_and(|tls| tls != "disable") {
         cluster.tls.get_or_insert_with(Tls::default);
     }
@@ -167,8 +168,11 @@ fn tls(cluster: &mut Kafka, options: &mut Options<'_>, notes: &mut Notes) {
             let tls = cluster.tls.get_or_insert_with(Tls::default);
             match option {
                 "ca" => tls.ca_file = Some(path),
-                "cert" => tls.certificate_file = Some(path),
-                _ => tls.key_file = Some(path),
+                // Each is of no use without the other.
+                _ => {
+                    tls.certificate_file = Some(certificate.clone());
+                    tls.key_file = Some(key.clone());
+                }
             }
         }
     }
