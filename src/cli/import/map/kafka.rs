@@ -166,13 +166,12 @@ fn tls(cluster: &mut Kafka, options: &mut Options<'_>, notes: &mut Notes) {
                 format!("its PEM text goes into {}, connections.kafka.{name}.tls.{field}", path.display()),
             );
             let tls = cluster.tls.get_or_insert_with(Tls::default);
-            match option {
-                "ca" => tls.ca_file = Some(path),
+            if option == "ca" {
+                tls.ca_file = Some(path);
+            } else {
                 // Each is of no use without the other.
-                _ => {
-                    tls.certificate_file = Some(certificate.clone());
-                    tls.key_file = Some(key.clone());
-                }
+                tls.certificate_file = Some(certificate.clone());
+                tls.key_file = Some(key.clone());
             }
         }
     }
