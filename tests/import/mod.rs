@@ -1,7 +1,5 @@
 //! KEDA's objects as policies, and what is said of the rest.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test's helper fails")]
-
 mod keda;
 mod random;
 

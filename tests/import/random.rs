@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tidegate::cli::import::{Choices, Style};
 use tidegate::policy::TimeSpan;
+use tidegate::policy::settings::Connections;
 use tidegate::policy::source::Meaning;
 
 use super::{of_text, policies, settings};
@@ -157,7 +158,7 @@ proptest! {
         let broken = report.messages.iter().find(|line| line.contains(['\n', '\u{2028}']));
         prop_assert_eq!(broken, None);
         for policy in policies {
-            prop_assert!(settings(&report).connections != Default::default(), "{}", policy.id);
+            prop_assert!(settings(&report).connections != Connections::default(), "{}", policy.id);
         }
     }
 }
