@@ -12,6 +12,8 @@ mod daemon;
 mod demo;
 #[cfg(test)]
 mod engine;
+#[cfg(test)]
+mod import;
 mod policy;
 mod record;
 #[cfg(test)]

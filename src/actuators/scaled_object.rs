@@ -1,8 +1,10 @@
 //! KEDA's `ScaledObjects` (keda.sh/v1alpha1): `minReplicaCount` and `maxReplicaCount`.
 
-use kube::api::DynamicObject;
-use kube::{Client, ResourceExt as _};
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Client, ResourceExt as _};
 
+use super::ActuateError;
+use super::api::{is_not_found, refusal};
 use super::bounds::{BoundsActuator, Shape};
 use super::rivals::{scaled_objects, target_of};
 use crate::policy::target::ScaledObjectTarget;
@@ -21,6 +23,21 @@ pub fn actuator(client: &Client, policy: &WorkloadId, target: &ScaledObjectTarge
         target: target_of,
     };
     BoundsActuator::new(client, policy, &target.name, None, shape)
+}
+
+/// All `ScaledObjects` of a namespace, or of the cluster. Only reads.
+pub async fn list(client: &Client, namespace: Option<&str>) -> Result<Vec<DynamicObject>, ActuateError> {
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &scaled_objects()),
+        None => Api::all_with(client.clone(), &scaled_objects()),
+    };
+    match api.list(&ListParams::default()).await {
+        Ok(all) => Ok(all.items),
+        Err(error) if is_not_found(&error) => Err(ActuateError::Failed {
+            problem: "the cluster serves no ScaledObjects: KEDA is not there".to_owned(),
+        }),
+        Err(error) => Err(refusal(&error)),
+    }
 }
 
 /// Somebody has taken the workload out of KEDA's hands for now: its bounds are not ours to move either.

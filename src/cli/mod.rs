@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod explain;
+pub mod import;
 mod output;
 pub mod recommend;
 pub mod replay;
@@ -36,6 +37,7 @@ enum Command {
     Recommend(recommend::Args),
     /// Say why a workload has the size it has, and what would change it
     Explain(explain::Args),
+    Import(import::Args),
     Replay(replay::Args),
     Validate(validate::Args),
     Schema(schema::Args),
@@ -60,6 +62,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args),
         Command::Recommend(args) => quietly(level).and_then(|()| recommend::run(args)),
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
+        Command::Import(args) => quietly(level).and_then(|()| import::run(args)),
         Command::Replay(args) => replay::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),

@@ -161,7 +161,7 @@ fn problems_of(candidates: &[Candidate], settings: Option<&Settings>) -> Vec<Pro
 }
 
 /// Reads a file, a directory's files or standard input.
-fn gather(path: &Path, inputs: &mut Vec<Input>) -> anyhow::Result<()> {
+pub(super) fn gather(path: &Path, inputs: &mut Vec<Input>) -> anyhow::Result<()> {
     if !path.is_dir() {
         inputs.push(read(path)?);
         return Ok(());

@@ -19,7 +19,7 @@ pub mod settings;
 mod shape;
 pub mod source;
 pub mod target;
-mod tree;
+pub(crate) mod tree;
 pub mod units;
 
 use std::fmt;

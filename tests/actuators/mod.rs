@@ -1,6 +1,6 @@
 //! Targets against an API server that fails on cue.
 
-mod fake;
+pub(crate) mod fake;
 
 use jiff::Timestamp;
 use rstest::rstest;
