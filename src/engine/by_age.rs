@@ -39,9 +39,9 @@ pub(crate) fn decide(
         );
         draft.note(Stage::Estimate, Reason::ObjectiveInfeasible, detail);
     }
-    if let Some(working) = belief
-        .working
-        .filter(|_| belief.is_spread() && up::slips(belief, objective, estimate::horizon(rules, memory)))
+    if belief.is_spread()
+        && up::slips(belief, objective, estimate::horizon(rules, memory))
+        && let Some(working) = belief.working
     {
         memory.capacity.strain(working, now);
     }
@@ -112,7 +112,7 @@ fn probe(
         meet_demand(draft, rules, belief);
         return draft.raises().then_some(draft.to);
     };
-    if let Some(capacity) = probe.capacity {
+    if let Some(capacity) = probe.capacity.filter(|_| belief.capacity.basis == CapacityBasis::Unknown) {
         // Replicas that fall behind do what they can: a first measurement, for the turns to come.
         memory.capacity.measure(capacity, PROBE_DEVIATION, rules.capacity_per_replica);
     }
@@ -137,7 +137,8 @@ fn doubt(
 ) -> Option<Replicas> {
     let late = belief.trend.is_some_and(|trend| trend.least > objective.max_lag / 2.0);
     let hot = belief.busiest_share.zip(belief.capacity.mean).is_none_or(|(share, mean)| share * rate > mean);
-    if hot || !(late && belief.is_spread() && up::slips(belief, objective, 0.0)) {
+    let top = belief.ladder.above(draft.current).min(rules.max_replicas) <= draft.current;
+    if hot || top || !(late && belief.is_spread() && up::slips(belief, objective, 0.0)) {
         return None;
     }
     probe(draft, rules, memory, belief, (objective, rate), now)

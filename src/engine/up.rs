@@ -5,8 +5,9 @@
 
 use jiff::Timestamp;
 
-use super::decision::{CapacityBasis, Stage};
+use super::decision::Stage;
 use super::draft::Draft;
+use super::estimate::capacity::LEAST_STRAINED;
 use super::estimate::{self, Belief};
 use super::explain::{number, seconds};
 use super::memory::{Memory, lasted};
@@ -155,8 +156,11 @@ pub(crate) fn probe(
     if !(waits || slips(belief, objective, horizon) && belief.is_spread()) {
         return None;
     }
-    let shown = belief.capacity.demonstrated.filter(|_| belief.capacity.basis == CapacityBasis::Unknown);
-    let capacity = working.max(shown.unwrap_or(0.0));
+    let least = match belief.capacity.mean {
+        None => belief.capacity.demonstrated,
+        Some(mean) => Some(LEAST_STRAINED * mean),
+    };
+    let capacity = working.max(least.unwrap_or(0.0));
     let surge = belief.sizing_rate.unwrap_or(rate);
     let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
     let need = size::by_age(belief, load, capacity);

@@ -95,3 +95,14 @@ fn a_catch_up_is_finished_by_those_who_began_it() {
     let age = lowered.and_then(|one| one.estimate.backlog_age_seconds);
     assert!(age.is_some_and(|age| age < 300.0), "{}", run.table());
 }
+
+/// The most that the operator allows lies between two rungs: it helps all but a few partitions.
+#[test]
+fn a_bound_between_two_rungs_is_used_when_it_is_needed() {
+    let rules = Rules { capacity_per_replica: Some(200.0), max_replicas: Replicas(30), ..max_lag_rules(60) };
+    let world = World { weights: uneven(32), ..World::default() };
+    let mut plant = Plant::new(world, 16);
+    let run = run(&mut plant, &rules, 7200, |second| if second < 600 { 2000 } else { 3050 });
+    assert_eq!(run.moves.iter().map(|made| made.2).collect::<Vec<_>>(), [30], "{}", run.table());
+    assert_eq!(plant.late_seconds, 0, "worst {} s\n{}", plant.worst_age, run.table());
+}

@@ -25,8 +25,9 @@ const COMMIT_SECONDS: f64 = 2.5;
 
 /// Seconds that it is remembered for what the group fell behind at.
 const STRAINED_FOR: f64 = 86_400.0;
-/// A few partitions that fall behind make the average tell too little: it counts for no less than this share.
-const LEAST_STRAINED: f64 = 0.7;
+/// Where only a few partitions fall behind, the others make the average tell too little: from this share of
+/// what is believed on it tells something.
+pub(crate) const LEAST_STRAINED: f64 = 0.7;
 
 /// The filter's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -68,7 +69,8 @@ impl Capacity {
     /// What a move down counts on: the mean, or what was seen; and no more than has been too little.
     pub(crate) fn for_less(self) -> Option<f64> {
         let counted = self.mean.or(self.demonstrated)?;
-        Some(self.strained.map_or(counted, |strained| counted.min(strained.max(LEAST_STRAINED * counted))))
+        let strained = self.strained.filter(|strained| *strained >= LEAST_STRAINED * counted);
+        Some(strained.map_or(counted, |strained| counted.min(strained)))
     }
 }
 
