@@ -59,11 +59,11 @@ pub(crate) fn slips(belief: &Belief, objective: Objective, horizon: f64) -> bool
 pub(crate) fn observed(belief: &Belief, objective: Objective, horizon: f64) -> String {
     belief.trend.map_or_else(String::new, |trend| {
         format!(
-            "the oldest record is {} old of {} allowed, and {} in {} at this pace",
+            "the oldest record is {} old and will be {} old in {} at this pace, with {} allowed",
             seconds(trend.age),
-            seconds(objective.max_lag),
             seconds(trend.ahead(horizon)),
-            seconds(horizon)
+            seconds(horizon),
+            seconds(objective.max_lag)
         )
     })
 }
