@@ -11,18 +11,25 @@ use super::memory::{Memory, lasted};
 use super::reason::Reason;
 use super::size::Need;
 use crate::policy::Rules;
+use crate::policy::rules::PartitionRule;
 use crate::policy::units::Replicas;
 
 /// The fewest replicas of a workload that is awake.
-fn floor(rules: &Rules) -> Replicas {
+pub(crate) fn floor(rules: &Rules) -> Replicas {
     rules.min_replicas.max(Replicas(1)).min(rules.max_replicas)
 }
 
-/// Brings a need into the bounds: to the highest useful count within `maxReplicas`, and never under
-/// `minReplicas`. `Some` with the reason where that changed it.
+/// Brings a need into the bounds: to `maxReplicas`, also between two rungs, for then all but a few of the
+/// replicas have the lesser share; and never under `minReplicas`. `Some` with the reason where that changed it.
 fn fit(rules: &Rules, ladder: &Ladder, need: Replicas) -> (Replicas, Option<Reason>) {
     if need > rules.max_replicas {
-        (ladder.within(rules.max_replicas).max(floor(rules)), Some(Reason::AtMaxReplicas))
+        let most = match rules.partitions {
+            PartitionRule::EvenDistribution => ladder.within(rules.max_replicas),
+            PartitionRule::Ladder
+            | PartitionRule::LimitToPartitionsWithLag
+            | PartitionRule::AllowIdleConsumers => rules.max_replicas,
+        };
+        (most.max(floor(rules)), Some(Reason::AtMaxReplicas))
     } else if need < floor(rules) {
         let reason = if rules.min_replicas.0 > 1 { Some(Reason::AtMinReplicas) } else { None };
         (floor(rules), reason)
@@ -86,7 +93,7 @@ pub(crate) fn apply(
     let (to, reason) = fit(rules, &belief.ladder, wanted);
     if let Some(reason) = reason {
         let detail = if to < wanted {
-            format!("{wanted} needed, maxReplicas is {} and {to} the most that helps", rules.max_replicas)
+            format!("{wanted} needed, maxReplicas is {}", rules.max_replicas)
         } else {
             format!("{wanted} needed, minReplicas is {}", rules.min_replicas)
         };

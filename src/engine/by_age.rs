@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::damp::stabilization::Side;
 use super::decision::{CapacityBasis, Stage};
 use super::draft::Draft;
-use super::estimate::Belief;
+use super::estimate::{self, Belief};
 use super::explain::{number, seconds};
 use super::memory::{Memory, lasted};
 use super::reason::Reason;
@@ -39,6 +39,12 @@ pub(crate) fn decide(
         );
         draft.note(Stage::Estimate, Reason::ObjectiveInfeasible, detail);
     }
+    if belief.is_spread()
+        && up::slips(belief, objective, estimate::horizon(rules, memory))
+        && let Some(working) = belief.working
+    {
+        memory.capacity.strain(working, now);
+    }
     let surge = belief.sizing_rate.unwrap_or(rate);
     let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
     memory.demand = Some(load.demand());
@@ -46,6 +52,7 @@ pub(crate) fn decide(
         Some(low) => raise(draft, rules, memory, belief, (objective, rate, load, low), now),
         None => probe(draft, rules, memory, belief, (objective, rate), now),
     };
+    let raised = raised.or_else(|| doubt(draft, rules, memory, belief, (objective, rate), now));
     let raised = raised.or_else(|| unstick(draft, rules, memory, belief, objective, now));
     if let Some(need) = raised {
         let to = draft.to.max(draft.current);
@@ -105,7 +112,7 @@ fn probe(
         meet_demand(draft, rules, belief);
         return draft.raises().then_some(draft.to);
     };
-    if let Some(capacity) = probe.capacity {
+    if let Some(capacity) = probe.capacity.filter(|_| belief.capacity.basis == CapacityBasis::Unknown) {
         // Replicas that fall behind do what they can: a first measurement, for the turns to come.
         memory.capacity.measure(capacity, PROBE_DEVIATION, rules.capacity_per_replica);
     }
@@ -115,6 +122,26 @@ fn probe(
         draft.set(Stage::Up, to, Reason::Probing, probe.detail);
     }
     Some(wanted)
+}
+
+/// As [`probe`], where the size should be enough by what is known, and plainly is not: the oldest record has
+/// stayed over half of the objective, and does not recover. What the replicas do process counts then, slower
+/// than they were or unevenly loaded.
+fn doubt(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &mut Memory,
+    belief: &Belief,
+    (objective, rate): (Objective, f64),
+    now: Timestamp,
+) -> Option<Replicas> {
+    let late = belief.trend.is_some_and(|trend| trend.least > objective.max_lag / 2.0);
+    let hot = belief.busiest_share.zip(belief.capacity.mean).is_none_or(|(share, mean)| share * rate > mean);
+    let top = belief.ladder.above(draft.current).min(rules.max_replicas) <= draft.current;
+    if hot || top || !(late && belief.is_spread() && up::slips(belief, objective, 0.0)) {
+        return None;
+    }
+    probe(draft, rules, memory, belief, (objective, rate), now)
 }
 
 /// One step up where the objective has been breached for longer than the present size should have taken to
@@ -129,10 +156,9 @@ fn unstick(
 ) -> Option<Replicas> {
     let patience = objective.catch_up.max(4.0 * belief.raise_seconds);
     let since_move = memory.last_move.map_or(f64::INFINITY, |last| last.seconds_ago(now));
-    let spread = belief.sizing_backlog.is_some_and(|backlog| belief.deepest < 0.9 * backlog);
     let to = belief.ladder.above(draft.current).min(rules.max_replicas);
     let breached = lasted(memory.overdue_since, now);
-    if breached.min(since_move) <= patience || belief.moving || !spread || to <= draft.current {
+    if breached.min(since_move) <= patience || belief.moving || !belief.is_spread() || to <= draft.current {
         return None;
     }
     let detail = format!("overdue for {} although {} should be enough", seconds(breached), draft.current);
@@ -149,8 +175,7 @@ fn lower(
     (objective, load): (Objective, Load),
     now: Timestamp,
 ) -> Option<Replicas> {
-    let capacity = belief.capacity.mean.or(belief.capacity.demonstrated);
-    let need = capacity.map(|capacity| size::by_age(belief, load, capacity));
+    let need = belief.capacity.for_less().map(|capacity| size::by_age(belief, load, capacity));
     let known = need.map(|need| need.replicas);
     let wanted = down::recommendation(rules, memory, belief, objective, (draft.current, known), now);
     let (hot, quotient) = need.map_or((false, wanted), |need| (need.hot, need.quotient));

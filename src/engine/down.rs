@@ -21,14 +21,35 @@ const GIVE_BACK: f64 = 3600.0;
 const FALLEN: f64 = 2.0 / 3.0;
 /// Seconds between steps down into what nobody has demonstrated.
 const PROBE_EVERY: f64 = 1800.0;
+/// The same where the last such step had to be taken back.
+const RETRY_EVERY: f64 = 6.0 * 3600.0;
 
 /// Whether a backlog is being cleared: it takes the present replicas more than a quarter of the objective
 /// to work off. A record per partition may always wait.
 pub(crate) fn catching_up(belief: &Belief, objective: Objective, current: Replicas) -> bool {
-    let capacity = belief.capacity.mean.or(belief.capacity.demonstrated).unwrap_or(0.0);
+    let capacity = belief.capacity.for_less().unwrap_or(0.0);
     let partitions = f64::from(belief.ladder.partitions().unwrap_or(0));
     let quick = capacity * current.as_f64() * objective.max_lag / 4.0 + partitions;
-    belief.overdue || belief.sizing_backlog.is_none_or(|backlog| backlog > quick)
+    let late = belief.trend.is_some_and(|trend| trend.age > objective.max_lag / 2.0);
+    belief.overdue || late || belief.sizing_backlog.is_none_or(|backlog| backlog > quick)
+}
+
+/// Whether what waits would, at `to` replicas and after the stop that the move makes, wait for longer than
+/// half of the objective. `Some` with the figures then.
+fn leaves_late(belief: &Belief, objective: Objective, to: Replicas) -> Option<String> {
+    let backlog = belief.sizing_backlog?;
+    let serving = belief.capacity.for_less()? * to.as_f64();
+    // A stop that is long for the objective must not forbid every move down.
+    let stop = belief.lower_seconds.min(objective.max_lag / 4.0);
+    let wait = backlog / serving + stop;
+    (to.0 > 0 && wait > objective.max_lag / 2.0).then(|| {
+        format!(
+            "{to} would take {} for the {} records that wait, and {} are allowed",
+            seconds(wait),
+            number(backlog),
+            seconds(objective.max_lag)
+        )
+    })
 }
 
 /// The count to go down to, before windows: the need; or, where nothing is known of the capacity and the
@@ -53,11 +74,12 @@ pub(crate) fn recommendation(
         .last_move
         .map_or(f64::INFINITY, |last| last.seconds_ago(now))
         .min(memory.watched_since.map_or(0.0, |since| seconds_between(since, now)));
-    if calm_for >= PROBE_EVERY.max(4.0 * window) - window && !catching_up(belief, objective, current) {
-        belief.ladder.below(current)
-    } else {
-        current
-    }
+    let below = belief.ladder.below(current);
+    // What was left upwards before is not tried again soon; and a rising load is no time to try anything.
+    let failed = memory.last_move.is_some_and(|last| last.is_raise() && last.1 <= below);
+    let patience = if failed { RETRY_EVERY } else { PROBE_EVERY.max(4.0 * window) };
+    let calm = calm_for >= patience - window && !memory.rate.rises(now);
+    if calm && !catching_up(belief, objective, current) { below } else { current }
 }
 
 /// Holds a move down that must not be made, or has not paid for itself. The draft's number is what would be
@@ -75,6 +97,10 @@ pub(crate) fn judge(
             || "the backlog is unknown".to_owned(),
             |backlog| format!("{} records are still to be cleared", number(backlog)),
         );
+        draft.hold(Stage::Down, Reason::CatchingUp, detail);
+        return;
+    }
+    if let Some(detail) = leaves_late(belief, objective, draft.to) {
         draft.hold(Stage::Down, Reason::CatchingUp, detail);
         return;
     }

@@ -51,6 +51,8 @@ pub(crate) struct Group {
     pub(crate) overdue: Option<bool>,
     /// Age of the oldest unprocessed record, in seconds.
     pub(crate) age: Option<f64>,
+    /// The same of the partitions that are being worked on: see [`pressing`].
+    pub(crate) pressing: Option<f64>,
     /// The busiest partition's share of the arrivals.
     pub(crate) busiest_share: Option<f64>,
     /// Share of the active partitions whose consumers were certainly busy all the time.
@@ -107,6 +109,11 @@ impl Look {
     /// Age of the oldest unprocessed record, in seconds.
     pub(crate) fn age(&self) -> Option<f64> {
         self.groups.iter().fold(self.metric_age, |age, group| most(age, group.age))
+    }
+
+    /// Age of the oldest record that waits for a consumer at work, in seconds.
+    pub(crate) fn pressing(&self) -> Option<f64> {
+        self.groups.iter().fold(self.metric_age, |age, group| most(age, group.pressing))
     }
 
     /// Whether the oldest unprocessed record is older than `allowed` seconds.
@@ -169,6 +176,7 @@ impl Group {
             window_rate: in_window.map(|records| records_f64(records) / window),
             overdue: all.iter().filter_map(|one| one.overdue).reduce(|a, b| a || b),
             age: all.iter().fold(None, |age, one| most(age, one.age_seconds)),
+            pressing: all.iter().fold(None, |age, one| most(age, pressing(one, window))),
             busiest_share: busiest_share(all),
             saturated_share: if active == 0 {
                 0.0
@@ -190,6 +198,20 @@ fn saturated(one: &PartitionReading, over: f64, busy_seconds: f64) -> bool {
     let start = end + consumed - arrived;
     let worth = busy_seconds * arrived.max(consumed) / over;
     end > 0.0 && end >= worth && start >= worth / 2.0
+}
+
+/// Age of a partition's oldest record, where its consumer is at work on it: as it was read, or what arrived
+/// since, by the mean of the window. A partition that stands still would not move with more replicas
+/// either; 0 then, as without a backlog. `None` where it cannot be told.
+fn pressing(one: &PartitionReading, window: f64) -> Option<f64> {
+    if sizing_lag(one)? == 0 || one.consumed? == 0 {
+        return Some(0.0);
+    }
+    let arrived = one.arrived_in_window.filter(|arrived| *arrived > 0);
+    one.age_seconds.or_else(|| one.overdue?.then_some(window)).or_else(|| {
+        let lasts = records_f64(one.lag?) / records_f64(arrived?) * window;
+        Some(lasts.min(window))
+    })
 }
 
 /// The busiest partition's share, over the longest count there is.

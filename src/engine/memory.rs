@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::anticipate::Margin;
 use super::damp::flap::Flap;
 use super::damp::stabilization::Window;
+use super::estimate::age::AgeMemory;
 use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
@@ -56,6 +57,8 @@ pub struct Memory {
     pub(crate) ready: Option<Replicas>,
     /// Recent arrivals and consumption.
     pub(crate) rate: RateMemory,
+    /// The oldest record's age, as it was read since the last disturbance.
+    pub(crate) age: AgeMemory,
     /// What one replica processes.
     pub(crate) capacity: CapacityMemory,
     /// What a move costs.

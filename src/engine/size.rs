@@ -137,6 +137,7 @@ mod tests {
             backlog_before: None,
             sizing_backlog: None,
             age: None,
+            trend: None,
             overdue: false,
             capacity: Capacity::default(),
             working: None,

@@ -91,8 +91,10 @@ fn judge(
             by_age::decide(draft, rules, memory, belief, age, now)
         }
     };
-    if draft.current.0 == 0 && draft.raises() {
-        let (to, backlog) = (draft.to, number(belief.backlog.unwrap_or(0.0)));
+    if draft.current.0 == 0 && (draft.raises() || rules.min_replicas.0 == 0) {
+        // Something waits for a workload at rest: it wakes, whatever is known of what it takes.
+        let to = draft.to.max(bounds::floor(rules));
+        let backlog = number(belief.backlog.unwrap_or(0.0));
         draft.set(Stage::Up, to, Reason::Activated, format!("{backlog} records wait for a workload at rest"));
     }
     if !draft.raises()

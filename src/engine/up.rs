@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::decision::Stage;
 use super::draft::Draft;
+use super::estimate::capacity::LEAST_STRAINED;
 use super::estimate::{self, Belief};
 use super::explain::{number, seconds};
 use super::memory::{Memory, lasted};
@@ -45,6 +46,28 @@ pub(crate) fn wait(belief: &Belief, rate: f64, serving: f64, horizon: f64) -> f6
     if backlog <= 0.0 { 0.0 } else { backlog / serving }
 }
 
+/// Whether the oldest record, by its age as it was read, gets past half of the objective within `horizon`
+/// seconds, and does not recover by itself in the time for a catch-up.
+pub(crate) fn slips(belief: &Belief, objective: Objective, horizon: f64) -> bool {
+    let limit = objective.max_lag / 2.0;
+    belief
+        .trend
+        .is_some_and(|trend| trend.ahead(horizon) > limit && !trend.recovers(limit, objective.catch_up))
+}
+
+/// What is seen of the oldest record, in words.
+pub(crate) fn observed(belief: &Belief, objective: Objective, horizon: f64) -> String {
+    belief.trend.map_or_else(String::new, |trend| {
+        format!(
+            "the oldest record is {} old and will be {} old in {} at this pace, with {} allowed",
+            seconds(trend.age),
+            seconds(trend.ahead(horizon)),
+            seconds(horizon),
+            seconds(objective.max_lag)
+        )
+    })
+}
+
 /// Decides on a move up to `need` where the capacity of a replica is known (`low`).
 pub(crate) fn known(
     draft: &mut Draft,
@@ -69,10 +92,13 @@ pub(crate) fn known(
         seconds(objective.max_lag),
         seconds(horizon)
     );
-    if wait <= objective.max_lag / 2.0 {
+    let waits = wait > objective.max_lag / 2.0;
+    // A partition too hot for a replica slips away at any size.
+    if !(waits || slips(belief, objective, horizon) && !need.hot) {
         draft.hold(Stage::Up, Reason::ObjectiveHolds, format!("{load}; {outlook}"));
         return;
     }
+    let outlook = if waits { outlook } else { observed(belief, objective, horizon) };
     if belief.moving {
         // What piles up while the last move takes effect is no reason for another: only the rate is.
         let alone = Load { rate, backlog: 0.0, deepest: 0.0, stop: 0.0, catch_up: objective.catch_up };
@@ -108,9 +134,15 @@ pub(crate) fn probe(
     let horizon = estimate::horizon(rules, memory);
     let Some(working) = belief.working.filter(|working| *working > 0.0) else {
         // Two looks in a row at a calm group count its consumption; do not wait for them for ever.
-        let behind = lasted(memory.overdue_since, now) > horizon.max(60.0);
-        let detail = "overdue, and what a replica processes could not be counted".to_owned();
-        return behind.then(|| Probe { to: belief.ladder.above(current), capacity: None, detail });
+        let overdue = lasted(memory.overdue_since, now);
+        let since_move = memory.last_move.map_or(f64::INFINITY, |last| last.seconds_ago(now));
+        let counted_by = (horizon + 2.0 * rules.interval.as_secs_f64()).max(60.0);
+        let detail = format!(
+            "records are overdue for {}, and what one replica processes is unknown",
+            seconds(overdue)
+        );
+        let to = belief.ladder.at_least(Replicas(current.0.saturating_mul(2)));
+        return (overdue.min(since_move) > counted_by).then_some(Probe { to, capacity: None, detail });
     };
     let serving = working * current.as_f64();
     let backlog = belief.sizing_backlog.unwrap_or(0.0);
@@ -120,18 +152,26 @@ pub(crate) fn probe(
         && backlog >= serving * estimate::busy_seconds(rules)
         && belief.backlog_before.is_some_and(|before| before > serving * HIDDEN_SECONDS)
         && hidden.is_some_and(|hidden| backlog > hidden);
-    if !(belief.overdue || behind) || wait(belief, rate, serving, horizon) <= objective.max_lag / 2.0 {
+    let waits = (belief.overdue || behind) && wait(belief, rate, serving, horizon) > objective.max_lag / 2.0;
+    if !(waits || slips(belief, objective, horizon) && belief.is_spread()) {
         return None;
     }
-    let capacity = working.max(belief.capacity.demonstrated.unwrap_or(0.0));
+    let least = match belief.capacity.mean {
+        None => belief.capacity.demonstrated,
+        Some(mean) => Some(LEAST_STRAINED * mean),
+    };
+    let capacity = working.max(least.unwrap_or(0.0));
     let surge = belief.sizing_rate.unwrap_or(rate);
     let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
     let need = size::by_age(belief, load, capacity);
-    let detail = format!(
+    let mut detail = format!(
         "{} records/s arrive, one replica processes {} while {} records wait",
         number(rate),
         number(working),
         number(backlog)
     );
+    if !waits {
+        detail = format!("{detail}; {}", observed(belief, objective, horizon));
+    }
     Some(Probe { to: need.replicas.max(belief.ladder.above(current)), capacity: Some(capacity), detail })
 }

@@ -4,5 +4,6 @@ mod bounds;
 mod closed_loop;
 mod invariants;
 mod keda;
+mod objective;
 mod plant;
 mod scenarios;

@@ -4,9 +4,11 @@
 //! consumption *is* capacity: a stable group on a settled target, with work waiting at both ends of the
 //! look. What a replica did while it was not busy is only a lower bound, and kept apart.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::decision::CapacityBasis;
+use crate::engine::memory::seconds_between;
 
 /// Variance of a policy's hint.
 const HINT_VARIANCE: f64 = 0.25 * 0.25;
@@ -21,6 +23,12 @@ const LEAST_SECONDS: f64 = 30.0;
 /// Seconds of work that a commit may still hide, for the noise of a measurement.
 const COMMIT_SECONDS: f64 = 2.5;
 
+/// Seconds that it is remembered for what the group fell behind at.
+const STRAINED_FOR: f64 = 86_400.0;
+/// Where only a few partitions fall behind, the others make the average tell too little: from this share of
+/// what is believed on it tells something.
+pub(crate) const LEAST_STRAINED: f64 = 0.7;
+
 /// The filter's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -29,6 +37,8 @@ pub(crate) struct CapacityMemory {
     belief: Option<Belief>,
     /// The most that a replica was seen to process.
     demonstrated: Option<f64>,
+    /// What a replica processed on average when the group last fell behind, and when that was.
+    strained: Option<(f64, Timestamp)>,
     /// Seconds and records per replica of the busy looks since the last measurement.
     seconds: f64,
     records: f64,
@@ -51,6 +61,17 @@ pub(crate) struct Capacity {
     pub(crate) low: Option<f64>,
     /// A lower bound: the most that was seen, busy or not.
     pub(crate) demonstrated: Option<f64>,
+    /// What is not enough, whatever the mean says: so much was processed while the group fell behind.
+    pub(crate) strained: Option<f64>,
+}
+
+impl Capacity {
+    /// What a move down counts on: the mean, or what was seen; and no more than has been too little.
+    pub(crate) fn for_less(self) -> Option<f64> {
+        let counted = self.mean.or(self.demonstrated)?;
+        let strained = self.strained.filter(|strained| *strained >= LEAST_STRAINED * counted);
+        Some(strained.map_or(counted, |strained| counted.min(strained)))
+    }
 }
 
 impl CapacityMemory {
@@ -69,7 +90,14 @@ impl CapacityMemory {
             mean: belief.map(|belief| belief.mean.exp()),
             low: belief.map(|b| (b.mean - b.variance.sqrt().max(LEAST_DEVIATION)).exp()),
             demonstrated: self.demonstrated,
+            strained: self.strained.map(|(rate, _)| rate),
         }
+    }
+
+    /// Takes note of what a replica processes on average while the group falls behind: together, and as the
+    /// partitions are spread, they do no more, however fast one of them may be.
+    pub(crate) fn strain(&mut self, per_replica: f64, now: Timestamp) {
+        self.strained = Some((per_replica, now));
     }
 
     /// Takes note of a busy look.
@@ -126,7 +154,8 @@ impl CapacityMemory {
     }
 
     /// Lets the certainty fade.
-    pub(crate) fn fade(&mut self, seconds: f64) {
+    pub(crate) fn fade(&mut self, seconds: f64, now: Timestamp) {
+        self.strained = self.strained.filter(|(_, at)| seconds_between(*at, now) < STRAINED_FOR);
         if let Some(belief) = &mut self.belief
             && belief.variance < WIDEST
         {
@@ -137,7 +166,7 @@ impl CapacityMemory {
     /// A rollout may change anything: what was learnt becomes a guess.
     pub(crate) fn unsettle(&mut self) {
         self.not_busy();
-        self.demonstrated = None;
+        (self.demonstrated, self.strained) = (None, None);
         if let Some(belief) = &mut self.belief {
             belief.variance = belief.variance.max(WIDEST);
         }

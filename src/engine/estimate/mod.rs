@@ -3,12 +3,14 @@
 //! A turn decides by what was known before it, and learns afterwards: so a larger backlog can never make a
 //! replica look faster, and with it the need smaller, within the same turn.
 
+pub(crate) mod age;
 pub(crate) mod capacity;
 pub(crate) mod cost;
 pub(crate) mod rate;
 
 use jiff::Timestamp;
 
+use self::age::Trend;
 use self::capacity::Capacity;
 use self::rate::Sample;
 use super::ladder::Ladder;
@@ -46,7 +48,9 @@ pub(crate) struct Belief {
     pub(crate) sizing_backlog: Option<f64>,
     /// Age of the oldest unprocessed record, in seconds.
     pub(crate) age: Option<f64>,
-    /// Whether that is older than the objective allows.
+    /// Where the age is heading of the oldest record that waits for a working consumer.
+    pub(crate) trend: Option<Trend>,
+    /// Whether the oldest record is older than the objective allows.
     pub(crate) overdue: bool,
     /// Of one replica.
     pub(crate) capacity: Capacity,
@@ -71,6 +75,13 @@ pub(crate) struct Belief {
     pub(crate) deepest: f64,
 }
 
+impl Belief {
+    /// Whether more than one partition has a part in the backlog: else more replicas would not help.
+    pub(crate) fn is_spread(&self) -> bool {
+        self.sizing_backlog.is_some_and(|backlog| self.deepest < 0.9 * backlog)
+    }
+}
+
 /// Seconds of waiting work at which a consumer counts as busy: well over the usual commit interval.
 pub(crate) fn busy_seconds(rules: &Rules) -> f64 {
     (rules.window().as_secs_f64() / 4.0).clamp(10.0, 30.0)
@@ -90,10 +101,19 @@ pub(crate) fn believe(
     trust: &Trust,
     now: Timestamp,
 ) -> Belief {
-    memory.capacity.fade(memory.seconds_since_turn(now));
+    memory.capacity.fade(memory.seconds_since_turn(now), now);
     let fresh = count(memory, seen, look);
     if fresh {
         watch_move(rules, memory, seen, look, now);
+    }
+    let patience = (4.0 * memory.cost.raise_seconds()).max(300.0);
+    let moving = (memory.cost.under_way() || memory.unsettled_since.is_some())
+        && lasted(memory.unsettled_since, now) < patience
+        && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience);
+    if moving || !is_stable(seen) {
+        memory.age.disturb();
+    } else if fresh && let Some(age) = look.pressing() {
+        memory.age.push(now, age);
     }
     let usable = !trust.is_blind();
     let known = |figure: Option<f64>| figure.filter(|_| usable);
@@ -113,7 +133,6 @@ pub(crate) fn believe(
     if fresh {
         memory.rate.share = smoothed;
     }
-    let patience = (4.0 * memory.cost.raise_seconds()).max(300.0);
     Belief {
         rate,
         anticipated,
@@ -122,6 +141,7 @@ pub(crate) fn believe(
         backlog_before: known(look.backlog_before()),
         sizing_backlog: known(look.sizing_backlog()),
         age: known(look.age()),
+        trend: memory.age.trend(now).filter(|_| usable),
         overdue,
         capacity: memory.capacity.capacity(rules.capacity_per_replica),
         working: memory.rate.per_replica(COUNTED_FROM),
@@ -130,9 +150,7 @@ pub(crate) fn believe(
         ladder: Ladder::of(rules, look),
         busiest_share: smoothed,
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
-        moving: (memory.cost.under_way() || memory.unsettled_since.is_some())
-            && lasted(memory.unsettled_since, now) < patience
-            && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience),
+        moving,
         demand: known(look.demand),
         deepest: look.deepest(),
     }

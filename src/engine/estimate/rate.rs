@@ -14,6 +14,11 @@ const OLDEST: f64 = 90.0;
 /// Rates are averaged over the last so many seconds.
 const WINDOW: f64 = 60.0;
 
+/// The time constant of what is usual.
+const USUAL_SECONDS: f64 = 1800.0;
+/// The load rises where it is so many times the usual.
+const RISING: f64 = 1.1;
+
 /// Recent samples, and what is best remembered of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -22,6 +27,8 @@ pub(crate) struct RateMemory {
     samples: VecDeque<Sample>,
     /// The busiest partition's share of the arrivals, smoothed.
     pub(crate) share: Option<f64>,
+    /// Records per second that have arrived over the last [`USUAL_SECONDS`] or so, smoothed.
+    usual: Option<f64>,
 }
 
 /// What was counted from one look to the next.
@@ -43,6 +50,8 @@ pub(crate) struct Sample {
 impl RateMemory {
     /// Adds a sample.
     pub(crate) fn push(&mut self, sample: Sample) {
+        let (rate, weight) = (sample.arrived / sample.seconds, 1.0 - (-sample.seconds / USUAL_SECONDS).exp());
+        self.usual = Some(self.usual.map_or(rate, |usual| usual + weight * (rate - usual)));
         self.samples.push_back(sample);
         while self.samples.len() > 4
             && (self.samples.len() > KEPT
@@ -109,6 +118,11 @@ impl RateMemory {
             (to.arrived / to.seconds - from.arrived / from.seconds) / apart
         };
         rise(a, b).min(rise(b, c)).min(rise(c, d)).max(0.0)
+    }
+
+    /// Whether more arrives than has lately been usual.
+    pub(crate) fn rises(&self, now: Timestamp) -> bool {
+        self.arrivals(now).zip(self.usual).is_some_and(|(rate, usual)| rate > RISING * usual)
     }
 
     /// Records per second and replica that were processed without a break: the most over any of the
