@@ -30,6 +30,9 @@ pub struct Memory {
     pub(crate) looked_at: Option<Timestamp>,
     /// The replicas that were asked for when last seen.
     pub(crate) current: Option<Replicas>,
+    /// The upper bound that was asked for when last seen, where the target has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ceiling: Option<Replicas>,
     /// Moves of the last hour, oldest first.
     pub(crate) moves: VecDeque<Move>,
     /// The latest move, however old.
@@ -74,7 +77,8 @@ pub struct Memory {
     pub(crate) flap: Flap,
 }
 
-/// One change of the replicas asked for, whoever made it: second of the epoch, from, to.
+/// One change of the replicas asked for, whoever made it: second of the epoch, from, to. The same twice is a
+/// change of the upper bound alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Move(pub(crate) i64, pub(crate) Replicas, pub(crate) Replicas);
 
@@ -103,12 +107,16 @@ impl Memory {
             return;
         }
         let Some(current) = target.current else { return };
-        if let Some(before) = self.current
-            && before != current
-        {
-            self.note_move(Move(now.as_second(), before, current), now);
+        if let Some(before) = self.current {
+            let made = Move(now.as_second(), before, current);
+            if before != current {
+                self.note_move(made, now);
+            } else if self.ceiling.is_some_and(|ceiling| target.ceiling.is_some_and(|is| is != ceiling)) {
+                self.count(made);
+            }
         }
         self.current = Some(current);
+        self.ceiling = target.ceiling.or(self.ceiling);
         since(&mut self.unsettled_since, !target.settled, now);
         while self.moves.front().is_some_and(|oldest| oldest.seconds_ago(now) > 3600.0) {
             self.moves.pop_front();
@@ -118,15 +126,20 @@ impl Memory {
     fn note_move(&mut self, made: Move, now: Timestamp) {
         let reversed = self.last_move.is_some_and(|last| last.is_raise() != made.is_raise());
         self.flap.note(reversed, now);
-        if self.moves.len() == MOVES_KEPT {
-            self.moves.pop_front();
-        }
-        self.moves.push_back(made);
+        self.count(made);
         self.last_move = Some(made);
         self.raised_for = self.demand.filter(|_| made.is_raise());
         self.waste = 0.0;
         self.steady_looks = 0;
         self.cost.begin(made.is_raise(), now);
+    }
+
+    /// Counts a change against the hour's.
+    fn count(&mut self, made: Move) {
+        if self.moves.len() == MOVES_KEPT {
+            self.moves.pop_front();
+        }
+        self.moves.push_back(made);
     }
 
     /// Seconds since the last turn; 0 at the first.

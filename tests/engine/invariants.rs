@@ -255,17 +255,19 @@ fn play(
     mut check: impl FnMut(&Memory, &Observation, Timestamp, bool, &Decision) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     let (mut now, mut memory, mut latest) = (start(), Memory::default(), Timestamp::UNIX_EPOCH);
-    let mut current = rules.min_replicas;
+    let (mut current, mut ceiling) = (rules.min_replicas, rules.max_replicas);
     for (step, age, seen) in turns {
         now = later(now, step);
         let mut seen = at(seen, later(now, -age));
         if follow {
             seen.target.current = Some(current);
+            seen.target.ceiling = seen.target.ceiling.map(|_| ceiling);
         }
         let (after, decision) = evaluate(rules, memory.clone(), &seen, now);
         check(&memory, &seen, now, now >= latest, &decision)?;
         if let Some(change) = decision.change.filter(|_| follow) {
             current = change.replicas;
+            ceiling = change.ceiling.unwrap_or(ceiling);
         }
         (memory, latest) = (after, latest.max(now));
     }
@@ -315,6 +317,9 @@ proptest! {
             if let Some(change) = decision.change {
                 prop_assert!(within(change.replicas), "{:?}", decision);
                 prop_assert_eq!(Some(change.replicas), decision.desired);
+                if let Some(ceiling) = change.ceiling {
+                    prop_assert!(ceiling >= change.replicas && ceiling <= rules.max_replicas, "{:?}", decision);
+                }
             }
             if let Some(desired) = decision.desired
                 && forward
@@ -335,6 +340,10 @@ proptest! {
             if decision.verdict == Verdict::Lower && decision.reason != Reason::AtMaxReplicas {
                 prop_assert!(is_clear(seen, now) && is_free(&rules, seen, now), "{:?}\n{:?}", decision, seen);
             }
+            let bounds = seen.target.ceiling.zip(decision.change.and_then(|change| change.ceiling));
+            if bounds.is_some_and(|(is, to)| to < is.min(rules.max_replicas)) {
+                prop_assert!(is_clear(seen, now) && is_free(&rules, seen, now), "{:?}\n{:?}", decision, seen);
+            }
             Ok(())
         })?;
     }
@@ -342,8 +351,10 @@ proptest! {
     #[test]
     fn i3_moves_stay_within_the_budget(rules in rules(), turns in turns(120)) {
         let mut moves = Vec::new();
-        play(&rules, turns, true, |_, _, now, _, decision| {
-            if decision.verdict != Verdict::Hold && decision.change.is_some() {
+        play(&rules, turns, true, |_, seen, now, _, decision| {
+            let is = seen.target.ceiling;
+            let bound = decision.change.is_some_and(|change| is.is_some() && change.ceiling != is);
+            if bound || (decision.verdict != Verdict::Hold && decision.change.is_some()) {
                 moves.push(now);
                 let hour = later(now, -3600);
                 let within = moves.iter().filter(|made| **made > hour).count();

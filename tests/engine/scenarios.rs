@@ -379,3 +379,37 @@ fn a_spike_within_the_objective_moves_nothing_for_long() {
     assert_eq!(run.moves, [], "{}", run.table());
     assert_eq!(plant.late_seconds, 0);
 }
+
+/// The second of the first move after nothing but doubt until `until`.
+fn first_move_after_doubt(replicas: usize, rules: &Rules, until: u64, doubt: fn(&mut Observation)) -> u64 {
+    let mut plant = Plant::new(World { weights: vec![1; 24], ..World::default() }, replicas);
+    let mut run = Run::default();
+    let edit = |second, seen: &mut Observation| {
+        if second < until {
+            doubt(seen);
+        }
+    };
+    run_edited(&mut run, &mut plant, rules, until + 1800, |_| 20, edit);
+    let first = run.moves[0];
+    assert!(first.2 < first.1, "{}", run.table());
+    first.0
+}
+
+#[test]
+fn a_move_down_takes_a_whole_window_of_sight_after_doubt() {
+    let one_unknown = |seen: &mut Observation| {
+        quality(seen, Quality::Partial);
+        backlog(seen, |one| one.lag = one.lag.filter(|_| one.partition != 3));
+    };
+    assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 330, one_unknown), 318 + 300);
+    let unknown_group = |seen: &mut Observation| group(seen, GroupState::Unknown);
+    assert!(first_move_after_doubt(20, &hinted(), 1200, unknown_group) >= 1188 + 300);
+    let disagreeing = |seen: &mut Observation| metric(seen, Meaning::ArrivalRate, 500.0);
+    assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 600, disagreeing), 588 + 300);
+}
+
+#[test]
+fn a_target_left_alone_is_no_sight_either() {
+    let rolling = |seen: &mut Observation| seen.target.hold = Some(TargetHold::RollingOut);
+    assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 600, rolling), 588 + 300);
+}
