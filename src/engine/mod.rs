@@ -20,6 +20,7 @@ mod ladder;
 mod look;
 pub mod memory;
 pub mod observation;
+mod overdue;
 pub mod reason;
 mod rest;
 mod size;
@@ -70,6 +71,7 @@ pub fn evaluate(
     let trust = trust::sources(rules, &memory, observation, now).heeding(&look);
     stages::note_trust(&mut memory, observation, &trust, now);
     let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);
+    let overdue = overdue::known(rules, observation, complete, &trust);
     let held = trust::target(rules, &observation.target, now);
 
     let decision = match (held, observation.target.current) {
@@ -83,7 +85,7 @@ pub fn evaluate(
                 .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
             let change =
                 steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
-            let decision = finish(draft, ceiling, change, summary(&belief, need), now);
+            let decision = finish(draft, ceiling, change, summary(&belief, need, overdue), now);
             in_words(decision, rules)
         }
         (held, _) => {
@@ -92,7 +94,7 @@ pub fn evaluate(
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
             });
-            untouched(rules, observation, now, word, summary(&belief, None))
+            untouched(rules, observation, now, word, summary(&belief, None, overdue))
         }
     };
 
@@ -158,13 +160,13 @@ fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
     decision
 }
 
-fn summary(belief: &Belief, need: Option<Replicas>) -> Estimate {
+fn summary(belief: &Belief, need: Option<Replicas>, overdue: Option<bool>) -> Estimate {
     Estimate {
         arrival_rate: belief.rate,
         anticipated_rate: belief.anticipated,
         backlog: belief.backlog.and_then(records_covering),
         backlog_age_seconds: belief.age,
-        overdue: belief.backlog.map(|_| belief.overdue),
+        overdue,
         capacity_per_replica: belief.capacity.mean,
         capacity_basis: belief.capacity.basis,
         raise_seconds: Some(belief.raise_seconds),

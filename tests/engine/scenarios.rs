@@ -413,3 +413,23 @@ fn a_target_left_alone_is_no_sight_either() {
     let rolling = |seen: &mut Observation| seen.target.hold = Some(TargetHold::RollingOut);
     assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 600, rolling), 588 + 300);
 }
+
+#[test]
+fn whether_the_objective_holds_is_told_only_where_it_is_known() {
+    let told = |rules: &Rules, edit: fn(&mut Observation)| {
+        let run = edited(4, rules, 30, |_| 300, |_, seen| edit(seen));
+        run.decisions.last().unwrap().estimate.overdue
+    };
+    let unknown = |seen: &mut Observation| backlog(seen, |one| one.overdue = None);
+    let one_late = |seen: &mut Observation| {
+        quality(seen, Quality::Partial);
+        backlog(seen, |one| one.overdue = (one.partition == 1).then_some(true));
+    };
+    let partial = |seen: &mut Observation| quality(seen, Quality::Partial);
+    assert_eq!(told(&hinted(), |_| {}), Some(false));
+    assert_eq!(told(&hinted(), unknown), None);
+    assert_eq!(told(&hinted(), one_late), Some(true));
+    assert_eq!(told(&hinted(), partial), None, "what is not known may be late");
+    assert_eq!(told(&hinted(), |seen| quality(seen, Quality::Missing)), None);
+    assert_eq!(told(&lag_rules(1000), |_| {}), None, "no age is asked for");
+}
