@@ -14,7 +14,7 @@ use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
 /// The fewest replicas of a workload that is awake.
-fn floor(rules: &Rules) -> Replicas {
+pub(crate) fn floor(rules: &Rules) -> Replicas {
     rules.min_replicas.max(Replicas(1)).min(rules.max_replicas)
 }
 

@@ -15,10 +15,13 @@ use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
 use super::observation::{Quality, TargetReading};
-use crate::policy::units::Replicas;
+use crate::policy::units::{Replicas, TimeSpan};
 
 /// The most moves that are remembered; a larger `changesPerHour` counts as this many.
 pub(crate) const MOVES_KEPT: usize = 64;
+
+/// A clock that steps back by so many seconds is waited for; by more, it was wrong before.
+const FAR_AHEAD: f64 = 300.0;
 
 /// Damping state and learnt figures of one workload. Written out and read back it changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -95,6 +98,16 @@ impl Move {
 }
 
 impl Memory {
+    /// What is left of it at `now`. A memory from far ahead was written under a wrong clock: waiting for it
+    /// could take days. All of it that lies in time is forgotten, and what a replica can do is kept.
+    pub(crate) fn by(self, interval: TimeSpan, now: Timestamp) -> Self {
+        let ahead = self.seen_at.map_or(0.0, |seen| seconds_between(now, seen));
+        if ahead <= FAR_AHEAD.max(10.0 * interval.as_secs_f64()) {
+            return self;
+        }
+        Self { capacity: self.capacity, ..Self::default() }
+    }
+
     /// Whether `now` lies before the last turn.
     pub(crate) fn lies_ahead_of(&self, now: Timestamp) -> bool {
         self.seen_at.is_some_and(|seen| now < seen)

@@ -55,7 +55,7 @@ pub fn evaluate(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
-    let mut memory = memory;
+    let mut memory = memory.by(rules.interval, now);
     if memory.lies_ahead_of(now) {
         // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
         let word = Word {
@@ -76,7 +76,7 @@ pub fn evaluate(
 
     let decision = match (held, observation.target.current) {
         (None, Some(current)) => {
-            let mut draft = Draft::new(current);
+            let mut draft = Draft::new(&observation.target, current);
             let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
             let target = &observation.target;

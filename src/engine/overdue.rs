@@ -13,8 +13,8 @@ pub(crate) fn known(rules: &Rules, seen: &Observation, complete: bool, trust: &T
     if trust.is_blind() {
         return None;
     }
-    let told: Vec<Option<bool>> =
-        seen.sources.iter().filter_map(|source| by_source(source, max_lag.as_secs_f64())).collect();
+    let tell = seen.sources.iter().filter(|source| tells_of_age(source));
+    let told: Vec<Option<bool>> = tell.map(|source| by_source(source, max_lag.as_secs_f64())).collect();
     if told.contains(&Some(true)) {
         Some(true)
     } else {
@@ -22,14 +22,18 @@ pub(crate) fn known(rules: &Rules, seen: &Observation, complete: bool, trust: &T
     }
 }
 
-/// What one source tells of it; `None` where it does not tell of ages at all.
-fn by_source(source: &SourceReading, allowed: f64) -> Option<Option<bool>> {
+fn tells_of_age(source: &SourceReading) -> bool {
     match source {
-        SourceReading::Backlog(reading) => Some(by_partitions(reading)),
-        SourceReading::Metric(metric) if metric.means == Meaning::BacklogAge => {
-            Some(metric.value.map(|age| age > allowed))
-        }
-        SourceReading::Metric(_) => None,
+        SourceReading::Backlog(_) => true,
+        SourceReading::Metric(metric) => metric.means == Meaning::BacklogAge,
+    }
+}
+
+/// What one source that tells of ages tells.
+fn by_source(source: &SourceReading, allowed: f64) -> Option<bool> {
+    match source {
+        SourceReading::Backlog(reading) => by_partitions(reading),
+        SourceReading::Metric(metric) => metric.value.map(|age| age > allowed),
     }
 }
 

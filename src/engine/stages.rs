@@ -6,11 +6,9 @@ use super::damp::stabilization::Side;
 use super::decision::Stage;
 use super::draft::Draft;
 use super::estimate::Belief;
-use super::explain::number;
 use super::look::Look;
 use super::memory::{Memory, lasted, since};
 use super::observation::{GroupState, Observation, SourceReading, TargetReading};
-use super::reason::Reason;
 use super::trust::{Trust, Word};
 use super::up::Objective as Age;
 use super::{bounds, by_age, by_lag, damp, rest};
@@ -102,10 +100,7 @@ fn judge(
             by_age::decide(draft, rules, memory, belief, age, now)
         }
     };
-    if draft.current.0 == 0 && draft.raises() {
-        let (to, backlog) = (draft.to, number(belief.backlog.unwrap_or(0.0)));
-        draft.set(Stage::Up, to, Reason::Activated, format!("{backlog} records wait for a workload at rest"));
-    }
+    rest::wake(draft, rules, belief);
     if !draft.raises()
         && let Trust::UpOnly(Word { reason, detail }) = trust
     {

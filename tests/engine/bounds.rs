@@ -1,7 +1,7 @@
 //! Targets that are bounds: an HPA's or a ScaledObject's.
 
 use tidegate::engine::observation::{GroupState, Observation, Quality, SourceReading};
-use tidegate::engine::{Decision, Memory, evaluate, explain};
+use tidegate::engine::{Decision, Memory, Reason, evaluate, explain};
 use tidegate::policy::rules::MetricTarget;
 use tidegate::policy::target::HpaMetricMeaning;
 use tidegate::policy::{Replicas, Rules};
@@ -147,4 +147,35 @@ fn the_upper_bound_stays_once_half_of_the_hours_changes_are_made() {
 fn an_upper_bound_above_the_policys_is_cut_however_little() {
     let decisions = looked_at(&forty(), 15, |_, seen| seen.target.ceiling = Some(Replicas(44)));
     assert_eq!(decisions[0].change.unwrap().ceiling, Some(Replicas(40)));
+}
+
+#[test]
+fn a_lower_bound_of_zero_is_no_rest_while_replicas_run() {
+    let rules = Rules { min_replicas: Replicas(0), ..hinted() };
+    let told = |ready: Option<u32>, load: u64| {
+        let mut plant = Plant::new(World::default(), 5);
+        let mut memory = Memory::default();
+        let mut last = None;
+        for second in 1..=60_u64 {
+            plant.step(load, 60);
+            if second.is_multiple_of(15) {
+                let mut seen = plant.observe(60);
+                with_backlog(&mut seen, |reading| reading.group = GroupState::Stable);
+                seen.target.current = Some(Replicas(0));
+                (seen.target.ceiling, seen.target.ready) = (Some(Replicas(20)), ready.map(Replicas));
+                let (next, decision) = evaluate(&rules, memory, &seen, after(second));
+                (memory, last) = (next, Some(decision));
+            }
+        }
+        let last = last.unwrap();
+        (last.reason, last.desired.unwrap().0, last.sentence)
+    };
+    for ready in [Some(5), None] {
+        let (reason, to, sentence) = told(ready, 500);
+        assert!(reason == Reason::LoadNeedsMore && to >= 3, "{sentence}");
+        assert!(!sentence.contains("at rest"), "{sentence}");
+        assert_eq!(told(ready, 0).0, Reason::AtNeed, "and nothing is woken for nothing");
+    }
+    assert_eq!(told(Some(0), 500).0, Reason::Activated);
+    assert_eq!(told(Some(0), 0).0, Reason::Idle);
 }

@@ -255,13 +255,15 @@ fn play(
     mut check: impl FnMut(&Memory, &Observation, Timestamp, bool, &Decision) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     let (mut now, mut memory, mut latest) = (start(), Memory::default(), Timestamp::UNIX_EPOCH);
+    let bounded = turns.first().is_some_and(|turn| turn.2.target.ceiling.is_some());
     let (mut current, mut ceiling) = (rules.min_replicas, rules.max_replicas);
     for (step, age, seen) in turns {
-        now = later(now, step);
+        // Further back than this the memory is forgotten.
+        now = later(now, step).max(later(latest, -300));
         let mut seen = at(seen, later(now, -age));
         if follow {
             seen.target.current = Some(current);
-            seen.target.ceiling = seen.target.ceiling.map(|_| ceiling);
+            seen.target.ceiling = bounded.then_some(ceiling);
         }
         let (after, decision) = evaluate(rules, memory.clone(), &seen, now);
         check(&memory, &seen, now, now >= latest, &decision)?;
@@ -388,10 +390,14 @@ proptest! {
                 reading.group = GroupState::Stable;
             }
         }
-        let (_, one) = evaluate(&rules, Memory::default(), &seen, start());
-        seen.target.ready = Some(Replicas(ready));
-        let (_, other) = evaluate(&rules, Memory::default(), &seen, start());
-        prop_assert_eq!(one, other);
+        let mut with = |ready| {
+            seen.target.ready = Some(Replicas(ready));
+            evaluate(&rules, Memory::default(), &seen, start()).1
+        };
+        let (none, one, more) = (with(0), with(1), with(ready));
+        prop_assert_eq!(&one, &more);
+        // Whether anything runs is worth a word, and never a number.
+        prop_assert_eq!((none.desired, none.change), (one.desired, one.change));
     }
 
     #[test]

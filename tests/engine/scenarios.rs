@@ -13,11 +13,11 @@ use super::plant::{Plant, Run, World, lag_rules, max_lag_rules, run, run_edited,
 
 const HINTED: f64 = 200.0;
 
-fn hinted() -> Rules {
+pub(super) fn hinted() -> Rules {
     Rules { capacity_per_replica: Some(HINTED), ..max_lag_rules(60) }
 }
 
-fn backlog(seen: &mut Observation, edit: impl Fn(&mut PartitionReading)) {
+pub(super) fn backlog(seen: &mut Observation, edit: impl Fn(&mut PartitionReading)) {
     for source in &mut seen.sources {
         if let SourceReading::Backlog(reading) = source {
             reading.partitions.iter_mut().for_each(&edit);
@@ -25,7 +25,7 @@ fn backlog(seen: &mut Observation, edit: impl Fn(&mut PartitionReading)) {
     }
 }
 
-fn quality(seen: &mut Observation, to: Quality) {
+pub(super) fn quality(seen: &mut Observation, to: Quality) {
     for source in &mut seen.sources {
         if let SourceReading::Backlog(reading) = source {
             reading.quality = to;
@@ -36,7 +36,7 @@ fn quality(seen: &mut Observation, to: Quality) {
     }
 }
 
-fn group(seen: &mut Observation, to: GroupState) {
+pub(super) fn group(seen: &mut Observation, to: GroupState) {
     for source in &mut seen.sources {
         if let SourceReading::Backlog(reading) = source {
             reading.group = to;
@@ -44,7 +44,7 @@ fn group(seen: &mut Observation, to: GroupState) {
     }
 }
 
-fn metric(seen: &mut Observation, means: Meaning, value: f64) {
+pub(super) fn metric(seen: &mut Observation, means: Meaning, value: f64) {
     seen.sources.push(SourceReading::Metric(MetricReading {
         source: "prometheus".to_owned(),
         means,
@@ -55,7 +55,7 @@ fn metric(seen: &mut Observation, means: Meaning, value: f64) {
     }));
 }
 
-fn edited(
+pub(super) fn edited(
     replicas: usize,
     rules: &Rules,
     seconds: u64,
@@ -378,58 +378,4 @@ fn a_spike_within_the_objective_moves_nothing_for_long() {
     run_on(&mut run, &mut plant, &hinted(), 3600, |second| if second % 900 == 450 { 4000 } else { 500 });
     assert_eq!(run.moves, [], "{}", run.table());
     assert_eq!(plant.late_seconds, 0);
-}
-
-/// The second of the first move after nothing but doubt until `until`.
-fn first_move_after_doubt(replicas: usize, rules: &Rules, until: u64, doubt: fn(&mut Observation)) -> u64 {
-    let mut plant = Plant::new(World { weights: vec![1; 24], ..World::default() }, replicas);
-    let mut run = Run::default();
-    let edit = |second, seen: &mut Observation| {
-        if second < until {
-            doubt(seen);
-        }
-    };
-    run_edited(&mut run, &mut plant, rules, until + 1800, |_| 20, edit);
-    let first = run.moves[0];
-    assert!(first.2 < first.1, "{}", run.table());
-    first.0
-}
-
-#[test]
-fn a_move_down_takes_a_whole_window_of_sight_after_doubt() {
-    let one_unknown = |seen: &mut Observation| {
-        quality(seen, Quality::Partial);
-        backlog(seen, |one| one.lag = one.lag.filter(|_| one.partition != 3));
-    };
-    assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 330, one_unknown), 318 + 300);
-    let unknown_group = |seen: &mut Observation| group(seen, GroupState::Unknown);
-    assert!(first_move_after_doubt(20, &hinted(), 1200, unknown_group) >= 1188 + 300);
-    let disagreeing = |seen: &mut Observation| metric(seen, Meaning::ArrivalRate, 500.0);
-    assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 600, disagreeing), 588 + 300);
-}
-
-#[test]
-fn a_target_left_alone_is_no_sight_either() {
-    let rolling = |seen: &mut Observation| seen.target.hold = Some(TargetHold::RollingOut);
-    assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 600, rolling), 588 + 300);
-}
-
-#[test]
-fn whether_the_objective_holds_is_told_only_where_it_is_known() {
-    let told = |rules: &Rules, edit: fn(&mut Observation)| {
-        let run = edited(4, rules, 30, |_| 300, |_, seen| edit(seen));
-        run.decisions.last().unwrap().estimate.overdue
-    };
-    let unknown = |seen: &mut Observation| backlog(seen, |one| one.overdue = None);
-    let one_late = |seen: &mut Observation| {
-        quality(seen, Quality::Partial);
-        backlog(seen, |one| one.overdue = (one.partition == 1).then_some(true));
-    };
-    let partial = |seen: &mut Observation| quality(seen, Quality::Partial);
-    assert_eq!(told(&hinted(), |_| {}), Some(false));
-    assert_eq!(told(&hinted(), unknown), None);
-    assert_eq!(told(&hinted(), one_late), Some(true));
-    assert_eq!(told(&hinted(), partial), None, "what is not known may be late");
-    assert_eq!(told(&hinted(), |seen| quality(seen, Quality::Missing)), None);
-    assert_eq!(told(&lag_rules(1000), |_| {}), None, "no age is asked for");
 }
