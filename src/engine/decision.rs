@@ -122,7 +122,8 @@ pub struct Estimate {
     pub backlog: Option<u64>,
     /// Age of the oldest unprocessed record, in seconds.
     pub backlog_age_seconds: Option<f64>,
-    /// Whether the oldest unprocessed record is older than the objective allows.
+    /// Whether the oldest unprocessed record is older than the objective allows. `None` where that is not known
+    /// of every record, and where the objective is in records.
     pub overdue: Option<bool>,
     /// Records per second that one replica processes.
     pub capacity_per_replica: Option<f64>,

@@ -1,6 +1,7 @@
 //! A decision in the making: the number so far, the reason that bound it, and the trail.
 
 use super::decision::{Stage, Step};
+use super::observation::TargetReading;
 use super::reason::Reason;
 use crate::policy::units::Replicas;
 
@@ -9,6 +10,8 @@ use crate::policy::units::Replicas;
 pub(crate) struct Draft {
     /// The replicas asked for now.
     pub(crate) current: Replicas,
+    /// Whether nothing runs, and nothing is asked to.
+    pub(crate) at_rest: bool,
     /// The replicas to ask for, so far.
     pub(crate) to: Replicas,
     /// What bound `to`.
@@ -19,8 +22,11 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Starts at what is.
-    pub(crate) fn new(current: Replicas) -> Self {
-        Self { current, to: current, reason: Reason::AtNeed, trail: Vec::new() }
+    pub(crate) fn new(target: &TargetReading, current: Replicas) -> Self {
+        // A lower bound of 0 rests nobody: whoever moves the replicas above it may have woken them.
+        let may_run = target.ceiling.is_some() && target.ready != Some(Replicas(0));
+        let at_rest = current.0 == 0 && !may_run;
+        Self { current, at_rest, to: current, reason: Reason::AtNeed, trail: Vec::new() }
     }
 
     /// Changes the number, or says why it stays.

@@ -16,10 +16,13 @@ use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
 use super::observation::{Quality, TargetReading};
-use crate::policy::units::Replicas;
+use crate::policy::units::{Replicas, TimeSpan};
 
 /// The most moves that are remembered; a larger `changesPerHour` counts as this many.
 pub(crate) const MOVES_KEPT: usize = 64;
+
+/// A clock that steps back by so many seconds is waited for; by more, it was wrong before.
+const FAR_AHEAD: f64 = 300.0;
 
 /// Damping state and learnt figures of one workload. Written out and read back it changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct Memory {
     pub(crate) looked_at: Option<Timestamp>,
     /// The replicas that were asked for when last seen.
     pub(crate) current: Option<Replicas>,
+    /// The upper bound that was asked for when last seen, where the target has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ceiling: Option<Replicas>,
     /// Moves of the last hour, oldest first.
     pub(crate) moves: VecDeque<Move>,
     /// The latest move, however old.
@@ -77,7 +83,8 @@ pub struct Memory {
     pub(crate) flap: Flap,
 }
 
-/// One change of the replicas asked for, whoever made it: second of the epoch, from, to.
+/// One change of the replicas asked for, whoever made it: second of the epoch, from, to. The same twice is a
+/// change of the upper bound alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Move(pub(crate) i64, pub(crate) Replicas, pub(crate) Replicas);
 
@@ -94,6 +101,16 @@ impl Move {
 }
 
 impl Memory {
+    /// What is left of it at `now`. A memory from far ahead was written under a wrong clock: waiting for it
+    /// could take days. All of it that lies in time is forgotten, and what a replica can do is kept.
+    pub(crate) fn by(self, interval: TimeSpan, now: Timestamp) -> Self {
+        let ahead = self.seen_at.map_or(0.0, |seen| seconds_between(now, seen));
+        if ahead <= FAR_AHEAD.max(10.0 * interval.as_secs_f64()) {
+            return self;
+        }
+        Self { capacity: self.capacity, ..Self::default() }
+    }
+
     /// Whether `now` lies before the last turn.
     pub(crate) fn lies_ahead_of(&self, now: Timestamp) -> bool {
         self.seen_at.is_some_and(|seen| now < seen)
@@ -106,12 +123,16 @@ impl Memory {
             return;
         }
         let Some(current) = target.current else { return };
-        if let Some(before) = self.current
-            && before != current
-        {
-            self.note_move(Move(now.as_second(), before, current), now);
+        if let Some(before) = self.current {
+            let made = Move(now.as_second(), before, current);
+            if before != current {
+                self.note_move(made, now);
+            } else if self.ceiling.is_some_and(|ceiling| target.ceiling.is_some_and(|is| is != ceiling)) {
+                self.count(made);
+            }
         }
         self.current = Some(current);
+        self.ceiling = target.ceiling.or(self.ceiling);
         since(&mut self.unsettled_since, !target.settled, now);
         while self.moves.front().is_some_and(|oldest| oldest.seconds_ago(now) > 3600.0) {
             self.moves.pop_front();
@@ -121,15 +142,20 @@ impl Memory {
     fn note_move(&mut self, made: Move, now: Timestamp) {
         let reversed = self.last_move.is_some_and(|last| last.is_raise() != made.is_raise());
         self.flap.note(reversed, now);
-        if self.moves.len() == MOVES_KEPT {
-            self.moves.pop_front();
-        }
-        self.moves.push_back(made);
+        self.count(made);
         self.last_move = Some(made);
         self.raised_for = self.demand.filter(|_| made.is_raise());
         self.waste = 0.0;
         self.steady_looks = 0;
         self.cost.begin(made.is_raise(), now);
+    }
+
+    /// Counts a change against the hour's.
+    fn count(&mut self, made: Move) {
+        if self.moves.len() == MOVES_KEPT {
+            self.moves.pop_front();
+        }
+        self.moves.push_back(made);
     }
 
     /// Seconds since the last turn; 0 at the first.

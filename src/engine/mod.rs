@@ -20,6 +20,7 @@ mod ladder;
 mod look;
 pub mod memory;
 pub mod observation;
+mod overdue;
 pub mod reason;
 mod rest;
 mod size;
@@ -39,7 +40,7 @@ use self::decision::{Estimate, Stage, Step};
 use self::draft::Draft;
 use self::estimate::Belief;
 use self::look::Look;
-use self::trust::Word;
+use self::trust::{Trust, Word};
 use crate::policy::Rules;
 use crate::policy::units::{Replicas, records_covering};
 
@@ -54,7 +55,7 @@ pub fn evaluate(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
-    let mut memory = memory;
+    let mut memory = memory.by(rules.interval, now);
     if memory.lies_ahead_of(now) {
         // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
         let word = Word {
@@ -67,23 +68,33 @@ pub fn evaluate(
     memory.note_target(&observation.target, now);
     let complete = trust::is_complete(rules, observation, now);
     let look = Look::of(observation, complete, estimate::busy_seconds(rules));
-    let trust = trust::sources(rules, &memory, observation, now);
+    let trust = trust::sources(rules, &memory, observation, now).heeding(&look);
     stages::note_trust(&mut memory, observation, &trust, now);
     let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);
+    let overdue = overdue::known(rules, observation, complete, &trust);
     let held = trust::target(rules, &observation.target, now);
 
     let decision = match (held, observation.target.current) {
         (None, Some(current)) => {
-            let mut draft = Draft::new(current);
+            let mut draft = Draft::new(&observation.target, current);
+            let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
-            finish(draft, need, rules, &mut memory, &belief, observation, now)
+            let target = &observation.target;
+            let ceiling = target
+                .ceiling
+                .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
+            let change =
+                steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
+            let decision = finish(draft, ceiling, change, summary(&belief, need, overdue), now);
+            in_words(decision, rules)
         }
         (held, _) => {
+            stages::stand_by(rules, &mut memory, &observation.target, now);
             let word = held.unwrap_or_else(|| Word {
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
             });
-            untouched(rules, observation, now, word, summary(&belief, None))
+            untouched(rules, observation, now, word, summary(&belief, None, overdue))
         }
     };
 
@@ -119,27 +130,15 @@ fn untouched(
     in_words(decision, rules)
 }
 
-/// The decision that a draft amounts to.
+/// The decision that a draft amounts to, without its words.
 fn finish(
     draft: Draft,
-    need: Option<Replicas>,
-    rules: &Rules,
-    memory: &mut Memory,
-    belief: &Belief,
-    observation: &Observation,
+    ceiling: Option<Replicas>,
+    change: Option<Change>,
+    estimate: Estimate,
     now: Timestamp,
 ) -> Decision {
-    let target = &observation.target;
-    let ceiling = target.ceiling.map(|is| {
-        if belief.rate.is_none() && belief.backlog.is_none() {
-            // Blind: the bound stays, within the operator's.
-            is.min(rules.max_replicas).max(draft.to)
-        } else {
-            steer::ceiling(rules, memory, belief, draft.to, now)
-        }
-    });
-    let change = steer::change(target, draft.to, ceiling, steer::metric_target(rules, belief));
-    let decision = Decision {
+    Decision {
         at: now,
         current: Some(draft.current),
         desired: Some(draft.to),
@@ -148,11 +147,10 @@ fn finish(
         change,
         reason: draft.reason,
         trail: draft.trail,
-        estimate: summary(belief, need),
+        estimate,
         sentence: String::new(),
         counterfactual: String::new(),
-    };
-    in_words(decision, rules)
+    }
 }
 
 fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
@@ -162,13 +160,13 @@ fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
     decision
 }
 
-fn summary(belief: &Belief, need: Option<Replicas>) -> Estimate {
+fn summary(belief: &Belief, need: Option<Replicas>, overdue: Option<bool>) -> Estimate {
     Estimate {
         arrival_rate: belief.rate,
         anticipated_rate: belief.anticipated,
         backlog: belief.backlog.and_then(records_covering),
         backlog_age_seconds: belief.age,
-        overdue: belief.backlog.map(|_| belief.overdue),
+        overdue,
         capacity_per_replica: belief.capacity.mean,
         capacity_basis: belief.capacity.basis,
         raise_seconds: Some(belief.raise_seconds),

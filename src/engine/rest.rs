@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::bounds;
 use super::decision::Stage;
 use super::draft::Draft;
 use super::estimate::Belief;
@@ -34,6 +35,41 @@ fn is_idle(rules: &Rules, look: &Look) -> bool {
     !(waits || wanted || arrives)
 }
 
+/// Whether work waits for a workload without replicas: by the backlog, or where nobody counts one by anything
+/// that arrives or has grown old.
+fn wakes(rules: &Rules, belief: &Belief) -> bool {
+    let some = |figure: Option<f64>| figure.is_some_and(|figure| figure > 0.0);
+    let waits = belief.backlog.map_or_else(
+        || some(belief.rate) || some(belief.age),
+        |backlog| backlog > records_f64(rules.activation_lag),
+    );
+    waits || some(belief.demand)
+}
+
+/// Wakes a workload at rest that something waits for, whatever is known of what it takes. Where nobody counts
+/// what waits, nothing but waking it can tell how much that is.
+pub(crate) fn wake(draft: &mut Draft, rules: &Rules, belief: &Belief) {
+    let waits = wakes(rules, belief) && (draft.at_rest || belief.backlog.is_none());
+    if draft.current.0 > 0 || !(waits || draft.raises()) {
+        return;
+    }
+    let to = draft.to.max(bounds::floor(rules));
+    if !draft.at_rest && draft.to == to {
+        return; // Somebody else has woken it, and the need has been told.
+    }
+    let waits = match (belief.backlog, belief.rate) {
+        (Some(backlog), _) => format!("{} records wait", number(backlog)),
+        (None, Some(rate)) if rate > 0.0 => format!("{} records/s arrive", number(rate)),
+        (None, _) => "work waits".to_owned(),
+    };
+    let (reason, who) = if draft.at_rest {
+        (Reason::Activated, "workload at rest")
+    } else {
+        (Reason::LoadNeedsMore, "lower bound of 0")
+    };
+    draft.set(Stage::Up, to, reason, format!("{waits} for a {who}"));
+}
+
 /// Whether the decision is made here: at rest and nothing to wake for, or idle for long enough to rest.
 pub(crate) fn decide(
     draft: &mut Draft,
@@ -46,14 +82,28 @@ pub(crate) fn decide(
     if rules.min_replicas.0 > 0 {
         return false;
     }
-    let activation = records_f64(rules.activation_lag);
-    let backlog = belief.backlog.unwrap_or(0.0);
     if draft.current.0 == 0 {
-        if backlog > activation || belief.demand.is_some_and(|demand| demand > 0.0) {
+        if wakes(rules, belief) {
             return false;
         }
-        let detail = format!("{} records wait; more than {} wake it", number(backlog), number(activation));
-        draft.hold(Stage::Size, Reason::Idle, detail);
+        match trust {
+            Trust::UpOnly(word) | Trust::Hold(word) => {
+                draft.hold(Stage::Trust, word.reason, word.detail.clone());
+            }
+            Trust::Full => {
+                let waits = belief.backlog.map_or("nothing arrives".to_owned(), |backlog| {
+                    format!("{} records wait", number(backlog))
+                });
+                let (reason, would) = if draft.at_rest {
+                    (Reason::Idle, "wake it")
+                } else {
+                    (Reason::AtNeed, "raise the bound")
+                };
+                let detail =
+                    format!("{waits}; more than {} {would}", number(records_f64(rules.activation_lag)));
+                draft.hold(Stage::Size, reason, detail);
+            }
+        }
         return true;
     }
     let idle = lasted(memory.idle_since, now);

@@ -6,14 +6,12 @@ use super::damp::stabilization::Side;
 use super::decision::Stage;
 use super::draft::Draft;
 use super::estimate::Belief;
-use super::explain::number;
 use super::look::Look;
 use super::memory::{Memory, lasted, since};
-use super::observation::{GroupState, Observation, SourceReading};
-use super::reason::Reason;
+use super::observation::{GroupState, Observation, SourceReading, TargetReading};
 use super::trust::{Trust, Word};
 use super::up::Objective as Age;
-use super::{bounds, by_age, by_lag, damp, rest, trust};
+use super::{bounds, by_age, by_lag, damp, rest};
 use crate::policy::units::Replicas;
 use crate::policy::{Objective, Rules};
 
@@ -39,11 +37,9 @@ pub(crate) fn run(
     now: Timestamp,
 ) -> Option<Replicas> {
     rest::watch(rules, memory, look, trust, now);
-    let trust = match (trust, trust::disagreement(look.window_rate(), look.metric_rate)) {
-        (Trust::Full, Some(word)) => &Trust::UpOnly(word),
-        (trust, _) => trust,
-    };
-    recommend_what_is(draft, rules, memory, trust, now);
+    if !has_sight(rules, memory, trust, now) {
+        memory.highest.push(now, draft.current, rules.down_window_seconds(), Side::High);
+    }
     let need = match trust {
         Trust::Hold(word) => {
             draft.hold(Stage::Trust, word.reason, word.detail.clone());
@@ -57,17 +53,30 @@ pub(crate) fn run(
     need
 }
 
-/// A first turn, one after a long pause, and one that cannot judge for longer than a hiccup recommend what
-/// is: so that a move down takes a whole window of sight.
-fn recommend_what_is(draft: &Draft, rules: &Rules, memory: &mut Memory, trust: &Trust, now: Timestamp) {
+/// Whether a turn counts towards a move down. A first turn, one after a long pause, one on doubt, and one that
+/// has been blind for longer than a hiccup do not: they recommend what is, so that a move down takes a whole
+/// window of sight.
+pub(crate) fn has_sight(rules: &Rules, memory: &Memory, trust: &Trust, now: Timestamp) -> bool {
     let hiccup = 3.0 * rules.interval.as_secs_f64();
     let paused = memory.seen_at.is_none() || memory.seconds_since_turn(now) > hiccup;
-    if paused
-        || lasted(memory.blind_since, now) > hiccup
-        || matches!(trust, Trust::Hold(word) if word.reason == Reason::GroupRebalancing)
-    {
-        memory.highest.push(now, draft.current, rules.down_window_seconds(), Side::High);
+    let told = match trust {
+        Trust::Full => true,
+        Trust::UpOnly(_) => false,
+        Trust::Hold(_) => trust.is_blind() && lasted(memory.blind_since, now) <= hiccup,
+    };
+    told && !paused
+}
+
+/// A target that must be left alone is recommended as it is.
+pub(crate) fn stand_by(rules: &Rules, memory: &mut Memory, target: &TargetReading, now: Timestamp) {
+    let window = rules.down_window_seconds();
+    if let Some(is) = target.current.or(memory.current) {
+        memory.highest.push(now, is, window, Side::High);
     }
+    if let Some(is) = target.ceiling.or(memory.ceiling) {
+        memory.ceilings.push(now, is, window, Side::High);
+    }
+    memory.waste = 0.0;
 }
 
 fn judge(
@@ -91,12 +100,7 @@ fn judge(
             by_age::decide(draft, rules, memory, belief, age, now)
         }
     };
-    if draft.current.0 == 0 && (draft.raises() || rules.min_replicas.0 == 0) {
-        // Something waits for a workload at rest: it wakes, whatever is known of what it takes.
-        let to = draft.to.max(bounds::floor(rules));
-        let backlog = number(belief.backlog.unwrap_or(0.0));
-        draft.set(Stage::Up, to, Reason::Activated, format!("{backlog} records wait for a workload at rest"));
-    }
+    rest::wake(draft, rules, belief);
     if !draft.raises()
         && let Trust::UpOnly(Word { reason, detail }) = trust
     {

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::damp::budget;
 use super::damp::stabilization::Side;
 use super::decision::{CapacityBasis, Change};
+use super::down;
+use super::draft::Draft;
 use super::estimate::Belief;
-use super::ladder::Ladder;
 use super::memory::Memory;
 use super::observation::TargetReading;
 use super::size::{self, Load};
@@ -20,14 +22,43 @@ const SURGE: f64 = 1.5;
 const NEGLIGIBLE: f64 = 0.1;
 
 /// The upper bound to ask for: what the load may need before this decision can be revised, at least one rung
-/// of room above `desired`. It rises at once, and falls with the scale-down window.
+/// of room above what is asked for. It rises at once, and falls after a whole scale-down window of `sight`: for
+/// what falls here are running replicas, as soon as somebody else's reflexes see it.
 pub(crate) fn ceiling(
     rules: &Rules,
     memory: &mut Memory,
     belief: &Belief,
-    desired: Replicas,
+    (draft, is): (&Draft, Replicas),
+    sight: bool,
     now: Timestamp,
 ) -> Replicas {
+    let may_fall = sight && is_calm(rules, belief, draft.current);
+    let needed = if belief.rate.is_none() && belief.backlog.is_none() {
+        is // Blind.
+    } else {
+        let needed = needed(rules, belief, draft.to);
+        if may_fall { needed } else { needed.max(is) }
+    };
+    let held = memory.ceilings.push(now, needed, rules.down_window_seconds(), Side::High);
+    let alone = draft.to == draft.current;
+    let to = if alone && !budget::allows_bound(rules, memory, held > is) { is } else { held };
+    to.min(rules.max_replicas).max(draft.to).max(Replicas(1))
+}
+
+/// Whether nothing is being cleared, and no move still takes effect.
+fn is_calm(rules: &Rules, belief: &Belief, current: Replicas) -> bool {
+    let clearing = match rules.objective {
+        Objective::MaxLag { max_lag, catch_up } => {
+            let age = Age { max_lag: max_lag.as_secs_f64(), catch_up: catch_up.as_secs_f64() };
+            down::catching_up(belief, age, current)
+        }
+        Objective::LagPerReplica { .. } => false,
+    };
+    !(clearing || belief.moving || belief.unsettled)
+}
+
+/// The upper bound that the load asks for now, on the ladder.
+fn needed(rules: &Rules, belief: &Belief, desired: Replicas) -> Replicas {
     let room = belief.ladder.above(desired);
     let surge = match (rules.objective, belief.capacity.low, belief.anticipated) {
         (Objective::MaxLag { max_lag, catch_up }, Some(low), Some(rate)) => {
@@ -43,14 +74,7 @@ pub(crate) fn ceiling(
             Replicas::covering(desired.as_f64() * SURGE).unwrap_or(rules.max_replicas)
         }
     };
-    let now_needed = within(rules, &belief.ladder, room.max(surge), desired);
-    let held = memory.ceilings.push(now, now_needed, rules.down_window_seconds(), Side::High);
-    within(rules, &Ladder::Free, held, desired)
-}
-
-fn within(rules: &Rules, ladder: &Ladder, ceiling: Replicas, desired: Replicas) -> Replicas {
-    let most = ladder.at_least(ceiling).min(rules.max_replicas);
-    most.max(desired).max(Replicas(1))
+    belief.ladder.at_least(room.max(surge)).min(rules.max_replicas).max(desired)
 }
 
 /// The value that a metric's target should have, from the capacity of one replica.
@@ -80,13 +104,18 @@ fn exponent(value: f64) -> i32 {
 /// What to write; `None` where the target is as it should be. Bounds and metric targets that differ by
 /// little keep the values that they have.
 pub(crate) fn change(
+    rules: &Rules,
     target: &TargetReading,
     desired: Replicas,
     ceiling: Option<Replicas>,
     metric_target: Option<f64>,
 ) -> Option<Change> {
     let ceiling = match (target.ceiling, ceiling) {
-        (Some(is), Some(wanted)) if is >= desired && differs_little(is.as_f64(), wanted.as_f64()) => Some(is),
+        (Some(is), Some(wanted))
+            if is >= desired && is <= rules.max_replicas && differs_little(is.as_f64(), wanted.as_f64()) =>
+        {
+            Some(is)
+        }
         (Some(_), wanted) => wanted,
         (None, _) => None,
     };

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::look::Look;
 use super::memory::{Memory, lasted, seconds_between};
 use super::observation::{
     BacklogReading, GroupState, MetricReading, Observation, Quality, SourceReading, TargetHold, TargetReading,
@@ -54,6 +55,14 @@ impl Trust {
             Self::Hold(_) => 3,
         };
         if rank(&other) > rank(&self) { other } else { self }
+    }
+
+    /// What is left of it where two sources contradict each other about the arrivals.
+    pub(crate) fn heeding(self, look: &Look) -> Self {
+        match (self, disagreement(look.window_rate(), look.metric_rate)) {
+            (Self::Full, Some(word)) => Self::UpOnly(word),
+            (trust, _) => trust,
+        }
     }
 
     /// Whether the sources told nothing that can be used. A rebalance is known, and ends by itself.
@@ -220,7 +229,7 @@ fn group(
 }
 
 /// Whether what Kafka and a metric say about the arrivals contradict each other.
-pub(crate) fn disagreement(kafka: Option<f64>, metric: Option<f64>) -> Option<Word> {
+fn disagreement(kafka: Option<f64>, metric: Option<f64>) -> Option<Word> {
     let (kafka, metric) = (kafka?, metric?);
     let (low, high) = if kafka < metric { (kafka, metric) } else { (metric, kafka) };
     (high > 2.0 * low + DISAGREE_FROM).then(|| {

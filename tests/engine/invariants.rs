@@ -255,17 +255,21 @@ fn play(
     mut check: impl FnMut(&Memory, &Observation, Timestamp, bool, &Decision) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     let (mut now, mut memory, mut latest) = (start(), Memory::default(), Timestamp::UNIX_EPOCH);
-    let mut current = rules.min_replicas;
+    let bounded = turns.first().is_some_and(|turn| turn.2.target.ceiling.is_some());
+    let (mut current, mut ceiling) = (rules.min_replicas, rules.max_replicas);
     for (step, age, seen) in turns {
-        now = later(now, step);
+        // Further back than this the memory is forgotten.
+        now = later(now, step).max(later(latest, -300));
         let mut seen = at(seen, later(now, -age));
         if follow {
             seen.target.current = Some(current);
+            seen.target.ceiling = bounded.then_some(ceiling);
         }
         let (after, decision) = evaluate(rules, memory.clone(), &seen, now);
         check(&memory, &seen, now, now >= latest, &decision)?;
         if let Some(change) = decision.change.filter(|_| follow) {
             current = change.replicas;
+            ceiling = change.ceiling.unwrap_or(ceiling);
         }
         (memory, latest) = (after, latest.max(now));
     }
@@ -315,6 +319,9 @@ proptest! {
             if let Some(change) = decision.change {
                 prop_assert!(within(change.replicas), "{:?}", decision);
                 prop_assert_eq!(Some(change.replicas), decision.desired);
+                if let Some(ceiling) = change.ceiling {
+                    prop_assert!(ceiling >= change.replicas && ceiling <= rules.max_replicas, "{:?}", decision);
+                }
             }
             if let Some(desired) = decision.desired
                 && forward
@@ -335,6 +342,10 @@ proptest! {
             if decision.verdict == Verdict::Lower && decision.reason != Reason::AtMaxReplicas {
                 prop_assert!(is_clear(seen, now) && is_free(&rules, seen, now), "{:?}\n{:?}", decision, seen);
             }
+            let bounds = seen.target.ceiling.zip(decision.change.and_then(|change| change.ceiling));
+            if bounds.is_some_and(|(is, to)| to < is.min(rules.max_replicas)) {
+                prop_assert!(is_clear(seen, now) && is_free(&rules, seen, now), "{:?}\n{:?}", decision, seen);
+            }
             Ok(())
         })?;
     }
@@ -342,8 +353,10 @@ proptest! {
     #[test]
     fn i3_moves_stay_within_the_budget(rules in rules(), turns in turns(120)) {
         let mut moves = Vec::new();
-        play(&rules, turns, true, |_, _, now, _, decision| {
-            if decision.verdict != Verdict::Hold && decision.change.is_some() {
+        play(&rules, turns, true, |_, seen, now, _, decision| {
+            let is = seen.target.ceiling;
+            let bound = decision.change.is_some_and(|change| is.is_some() && change.ceiling != is);
+            if bound || (decision.verdict != Verdict::Hold && decision.change.is_some()) {
                 moves.push(now);
                 let hour = later(now, -3600);
                 let within = moves.iter().filter(|made| **made > hour).count();
@@ -377,10 +390,14 @@ proptest! {
                 reading.group = GroupState::Stable;
             }
         }
-        let (_, one) = evaluate(&rules, Memory::default(), &seen, start());
-        seen.target.ready = Some(Replicas(ready));
-        let (_, other) = evaluate(&rules, Memory::default(), &seen, start());
-        prop_assert_eq!(one, other);
+        let mut with = |ready| {
+            seen.target.ready = Some(Replicas(ready));
+            evaluate(&rules, Memory::default(), &seen, start()).1
+        };
+        let (none, one, more) = (with(0), with(1), with(ready));
+        prop_assert_eq!(&one, &more);
+        // Whether anything runs is worth a word, and never a number.
+        prop_assert_eq!((none.desired, none.change), (one.desired, one.change));
     }
 
     #[test]

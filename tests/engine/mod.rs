@@ -2,6 +2,7 @@
 
 mod bounds;
 mod closed_loop;
+mod doubt;
 mod invariants;
 mod keda;
 mod objective;

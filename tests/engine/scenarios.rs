@@ -13,11 +13,11 @@ use super::plant::{Plant, Run, World, lag_rules, max_lag_rules, run, run_edited,
 
 const HINTED: f64 = 200.0;
 
-fn hinted() -> Rules {
+pub(super) fn hinted() -> Rules {
     Rules { capacity_per_replica: Some(HINTED), ..max_lag_rules(60) }
 }
 
-fn backlog(seen: &mut Observation, edit: impl Fn(&mut PartitionReading)) {
+pub(super) fn backlog(seen: &mut Observation, edit: impl Fn(&mut PartitionReading)) {
     for source in &mut seen.sources {
         if let SourceReading::Backlog(reading) = source {
             reading.partitions.iter_mut().for_each(&edit);
@@ -25,7 +25,7 @@ fn backlog(seen: &mut Observation, edit: impl Fn(&mut PartitionReading)) {
     }
 }
 
-fn quality(seen: &mut Observation, to: Quality) {
+pub(super) fn quality(seen: &mut Observation, to: Quality) {
     for source in &mut seen.sources {
         if let SourceReading::Backlog(reading) = source {
             reading.quality = to;
@@ -36,7 +36,7 @@ fn quality(seen: &mut Observation, to: Quality) {
     }
 }
 
-fn group(seen: &mut Observation, to: GroupState) {
+pub(super) fn group(seen: &mut Observation, to: GroupState) {
     for source in &mut seen.sources {
         if let SourceReading::Backlog(reading) = source {
             reading.group = to;
@@ -44,7 +44,7 @@ fn group(seen: &mut Observation, to: GroupState) {
     }
 }
 
-fn metric(seen: &mut Observation, means: Meaning, value: f64) {
+pub(super) fn metric(seen: &mut Observation, means: Meaning, value: f64) {
     seen.sources.push(SourceReading::Metric(MetricReading {
         source: "prometheus".to_owned(),
         means,
@@ -55,7 +55,7 @@ fn metric(seen: &mut Observation, means: Meaning, value: f64) {
     }));
 }
 
-fn edited(
+pub(super) fn edited(
     replicas: usize,
     rules: &Rules,
     seconds: u64,

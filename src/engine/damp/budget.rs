@@ -12,7 +12,7 @@ pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &Memory) {
     if draft.to == draft.current {
         return;
     }
-    let allowed = usize::try_from(rules.changes_per_hour).unwrap_or(usize::MAX).clamp(1, MOVES_KEPT);
+    let allowed = allowed(rules);
     let kept_for_up = usize::from(draft.lowers() && allowed > 1);
     let used = memory.moves.len();
     if used + kept_for_up >= allowed {
@@ -25,4 +25,15 @@ pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &Memory) {
         };
         draft.hold(Stage::Damp, Reason::BudgetExhausted, detail);
     }
+}
+
+/// Whether an upper bound may change by itself. That counts as a move like any other, so it leaves the last
+/// change of an hour to the replicas; and a fall, which only saves, takes no more than half of the hour's.
+pub(crate) fn allows_bound(rules: &Rules, memory: &Memory, rises: bool) -> bool {
+    let (allowed, used) = (allowed(rules), memory.moves.len());
+    if rises { used + usize::from(allowed > 1) < allowed } else { 2 * used < allowed }
+}
+
+fn allowed(rules: &Rules) -> usize {
+    usize::try_from(rules.changes_per_hour).unwrap_or(usize::MAX).clamp(1, MOVES_KEPT)
 }
