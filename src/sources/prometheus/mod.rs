@@ -121,8 +121,11 @@ impl Server {
             .connect_timeout(Duration::from_secs(3).min(self.timeout))
             .timeout(self.timeout);
         if let Some(pem) = &authorities {
+            // A text without any certificate is an empty bundle, and no error.
             let bundle = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|_| Refusal::missing("caFile holds no usable certificate"))?;
+                .ok()
+                .filter(|bundle| !bundle.is_empty())
+                .ok_or_else(|| Refusal::missing("caFile holds no usable certificate"))?;
             builder = builder.tls_certs_only(bundle);
         }
         let client = builder.build().map_err(|error| Refusal::missing(format!("no HTTP client: {error}")))?;
