@@ -18,12 +18,11 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use self::rivals::Rivals;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
-use crate::policy::Policy;
 use crate::policy::target::{ScaleTargetRef, TargetSpec};
-
-use self::rivals::Rivals;
+use crate::policy::{Policy, TimeSpan};
 
 /// One policy's target.
 pub trait Actuator: Send + Sync {
@@ -61,7 +60,7 @@ impl Actuators {
     pub fn for_policy(&self, policy: &Policy) -> Arc<dyn Actuator> {
         match &policy.target {
             TargetSpec::ScaleTargetRef(target) => {
-                Arc::new(self.for_scale(policy.id.namespace.clone(), target.clone()))
+                Arc::new(self.for_scale(policy.id.namespace.clone(), target.clone(), policy.rules.interval))
             }
             TargetSpec::HorizontalPodAutoscaler(target) => {
                 Arc::new(hpa::actuator(&self.client, &policy.id, target))
@@ -72,9 +71,14 @@ impl Actuators {
         }
     }
 
-    /// The actuator of anything with a scale sub-resource.
-    pub fn for_scale(&self, namespace: String, target: ScaleTargetRef) -> scale::ScaleActuator {
-        scale::ScaleActuator::new(Arc::clone(&self.rivals), namespace, target)
+    /// The actuator of anything with a scale sub-resource that is looked at once per `interval`.
+    pub fn for_scale(
+        &self,
+        namespace: String,
+        target: ScaleTargetRef,
+        interval: TimeSpan,
+    ) -> scale::ScaleActuator {
+        scale::ScaleActuator::new(Arc::clone(&self.rivals), namespace, target, interval)
     }
 }
 

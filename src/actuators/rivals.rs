@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use super::api::{ReadError, words};
 use super::scaled::Scaled;
+use crate::policy::TimeSpan;
 
 /// KEDA's API group.
 pub(super) const KEDA: &str = "keda.sh";
@@ -30,9 +32,15 @@ pub(super) fn scaled_objects() -> ApiResource {
     )
 }
 
-/// How long one look at a namespace serves all of its targets. Shorter than the time between two turns
-/// of one workload by default, so that each turn sees a new one.
-const SHARED_FOR: SignedDuration = SignedDuration::from_secs(10);
+/// How long one look at a namespace serves all of its targets, at most: not so long that the news of
+/// another autoscaler comes late where intervals are long.
+const SHARED_FOR: Duration = Duration::from_secs(10);
+
+/// How old a look may be for a target that is looked at once per `interval`: turns are nine tenths of it
+/// apart at least, so that none sees the same look twice.
+pub(super) fn max_age(interval: TimeSpan) -> Duration {
+    SHARED_FOR.min(interval.0 * 7 / 8)
+}
 
 /// The autoscalers of every namespace that is asked about, listed once for all targets in it.
 pub(super) struct Rivals {
@@ -48,8 +56,8 @@ struct Look {
 
 impl Look {
     /// A failure serves only those who waited for it.
-    fn serves(&self, now: Timestamp) -> bool {
-        now.duration_since(self.at).abs() < SHARED_FOR && !matches!(self.listed.peek(), Some(Err(_)))
+    fn serves(&self, now: Timestamp, max_age: Duration) -> bool {
+        now.duration_since(self.at).unsigned_abs() < max_age && !matches!(self.listed.peek(), Some(Err(_)))
     }
 }
 
@@ -71,9 +79,14 @@ impl Rivals {
         &self.client
     }
 
-    /// Who else moves `scaled`, by name, as seen within the last [`SHARED_FOR`].
-    pub(super) async fn of(&self, scaled: Scaled<'_>, now: Timestamp) -> Result<Option<String>, ReadError> {
-        let claims = self.look(scaled.namespace, now).await?;
+    /// Who else moves `scaled`, by name, as seen within the last `max_age`.
+    pub(super) async fn of(
+        &self,
+        scaled: Scaled<'_>,
+        now: Timestamp,
+        max_age: Duration,
+    ) -> Result<Option<String>, ReadError> {
+        let claims = self.look(scaled.namespace, now, max_age).await?;
         let mine =
             claims.iter().find(|claim| scaled.is(claim.api_version.as_deref(), &claim.kind, &claim.name));
         Ok(mine.map(|claim| claim.owner.clone()))
@@ -83,10 +96,11 @@ impl Rivals {
         &self,
         namespace: &str,
         now: Timestamp,
+        max_age: Duration,
     ) -> Shared<BoxFuture<'static, Result<Arc<[Claim]>, ReadError>>> {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that serves nobody any more is of no use: neither this namespace's nor another's.
-        looks.retain(|_, look| look.serves(now));
+        // Those that serve nobody any more go, so that namespaces that nobody asks about do not pile up.
+        looks.retain(|name, look| look.serves(now, if name == namespace { max_age } else { SHARED_FOR }));
         let look = looks.entry(namespace.to_owned()).or_insert_with(|| {
             let listed = list(self.client.clone(), namespace.to_owned()).boxed().shared();
             Look { at: now, listed }

@@ -5,6 +5,7 @@
 //! sub-resource with uid and resourceVersion, so the account needs no right to change the object itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -15,17 +16,20 @@ use serde_json::json;
 use super::api::{ReadError, refusal, unreadable};
 use super::owners::{self, MANAGER, Standing, Tenure};
 use super::reading::{self, Parts};
-use super::rivals::Rivals;
+use super::rivals::{self, Rivals};
 use super::scaled::{Resources, Scaled};
 use super::sighting::{LastSeen, Sighting, fence};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetHold, TargetReading};
+use crate::policy::TimeSpan;
 use crate::policy::target::ScaleTargetRef;
 
 /// Moves one object's replicas.
 pub struct ScaleActuator {
     rivals: Arc<Rivals>,
+    /// How old a look at rivals may be.
+    max_age: Duration,
     namespace: String,
     target: ScaleTargetRef,
     resources: Resources,
@@ -42,9 +46,14 @@ impl std::fmt::Debug for ScaleActuator {
 impl ScaleActuator {
     /// An actuator for `target` in `namespace`, which shares its looks at other autoscalers. Asks nothing
     /// yet.
-    pub(super) fn new(rivals: Arc<Rivals>, namespace: String, target: ScaleTargetRef) -> Self {
+    pub(super) fn new(
+        rivals: Arc<Rivals>,
+        namespace: String,
+        target: ScaleTargetRef,
+        interval: TimeSpan,
+    ) -> Self {
         let (resources, tenure, seen) = (Resources::default(), Mutex::default(), LastSeen::default());
-        Self { rivals, namespace, target, resources, tenure, seen }
+        Self { rivals, max_age: rivals::max_age(interval), namespace, target, resources, tenure, seen }
     }
 
     fn scaled(&self) -> Scaled<'_> {
@@ -56,7 +65,7 @@ impl ScaleActuator {
         let scaled = self.scaled();
         let api = self.resources.api(self.rivals.client(), scaled).await?;
         let object = async { api.get_opt(scaled.name).await?.ok_or(ReadError::NotFound) };
-        let (object, rival) = futures::try_join!(object, self.rivals.of(scaled, now))?;
+        let (object, rival) = futures::try_join!(object, self.rivals.of(scaled, now, self.max_age))?;
         let (current, progress) = scaled.measure(&api, &object).await?;
         let standing = self.standing(&object, rival.is_some(), now);
         let hold = rival

@@ -11,7 +11,7 @@ use tidegate::actuators::{ActuateError, Actuator, Actuators};
 use tidegate::engine::Change;
 use tidegate::engine::observation::{Fence, Quality, TargetHold, TargetReading};
 use tidegate::policy::target::{HpaMetric, HpaMetricMeaning, HpaTarget, ScaleTargetRef};
-use tidegate::policy::{Replicas, WorkloadId};
+use tidegate::policy::{Replicas, TimeSpan, WorkloadId};
 
 use fake::{Fake, status};
 
@@ -22,6 +22,8 @@ const HPAS: &str = "GET /apis/autoscaling/v2/namespaces/shop/horizontalpodautosc
 const SCALED_OBJECTS: &str = "GET /apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects";
 const HPA: &str = "GET /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/orders";
 const PATCH_HPA: &str = "PATCH /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/orders";
+
+const INTERVAL: TimeSpan = TimeSpan::from_secs(15);
 
 fn now() -> Timestamp {
     "2026-11-21T08:00:00Z".parse().unwrap()
@@ -70,7 +72,7 @@ fn orders_ref() -> ScaleTargetRef {
 }
 
 fn orders(fake: &Fake) -> ScaleActuator {
-    Actuators::new(fake.client()).for_scale("shop".into(), orders_ref())
+    Actuators::new(fake.client()).for_scale("shop".into(), orders_ref(), INTERVAL)
 }
 
 fn hpa_with_metric(fake: &Fake) -> impl Actuator {
@@ -247,7 +249,7 @@ async fn the_targets_of_a_namespace_share_their_looks_at_other_autoscalers() {
         list(&[hpa_object("1", 1, 5, "100")]),
     );
     let makes = Actuators::new(fake.client());
-    let targets: Vec<_> = (0..20).map(|_| makes.for_scale("shop".into(), orders_ref())).collect();
+    let targets: Vec<_> = (0..20).map(|_| makes.for_scale("shop".into(), orders_ref(), INTERVAL)).collect();
     let count = |call: &str| fake.calls().iter().filter(|seen| *seen == call).count();
     let observe = |at: Timestamp| futures::future::join_all(targets.iter().map(move |t| t.observe(at)));
 
@@ -258,6 +260,20 @@ async fn the_targets_of_a_namespace_share_their_looks_at_other_autoscalers() {
     assert_eq!((count(ORDERS), count(HPAS), count(SCALED_OBJECTS)), (40, 1, 1));
     assert_eq!(holds(observe(now() + SignedDuration::from_secs(10)).await), 20, "an HPA has come");
     assert_eq!((count(ORDERS), count(HPAS), count(SCALED_OBJECTS)), (60, 2, 2));
+}
+
+#[tokio::test]
+async fn a_target_with_a_short_interval_sees_a_new_look_at_every_turn() {
+    let fake = cluster().on(ORDERS, 200, deployment("7", 2, 2)).on(HPAS, 200, list(&[])).on(
+        HPAS,
+        200,
+        list(&[hpa_object("1", 1, 5, "100")]),
+    );
+    let makes = Actuators::new(fake.client());
+    let target = makes.for_scale("shop".into(), orders_ref(), TimeSpan::from_secs(2));
+    assert_eq!(target.observe(now()).await.hold, None);
+    assert_eq!(target.observe(now() + SignedDuration::from_millis(1_700)).await.hold, None);
+    assert!(target.observe(now() + SignedDuration::from_millis(1_800)).await.hold.is_some());
 }
 
 #[tokio::test]
@@ -275,7 +291,8 @@ async fn a_failed_look_at_other_autoscalers_serves_only_those_who_waited_for_it(
 async fn a_kind_without_scale_is_refused() {
     let target =
         ScaleTargetRef { api_version: "apps/v1".into(), kind: "ControllerRevision".into(), name: "a".into() };
-    let reading = Actuators::new(cluster().client()).for_scale("shop".into(), target).observe(now()).await;
+    let reading =
+        Actuators::new(cluster().client()).for_scale("shop".into(), target, INTERVAL).observe(now()).await;
     assert_eq!(reading.quality, Quality::Rejected);
     let problem = "ControllerRevision shop/a: ControllerRevision of apps/v1 has no scale sub-resource";
     assert_eq!(reading.problem.as_deref(), Some(problem));
