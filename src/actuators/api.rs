@@ -1,7 +1,6 @@
 //! What the API server's answers mean, in words that are safe to log.
 
 use std::error::Error as _;
-use std::time::Duration;
 
 use kube::api::ApiResource;
 use kube::client::AuthError;
@@ -10,9 +9,6 @@ use kube::discovery::{ApiCapabilities, pinned_kind};
 use kube::{Client, Error};
 
 use super::ActuateError;
-
-/// How long one look or one write may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a target could not be read, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

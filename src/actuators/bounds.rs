@@ -237,11 +237,11 @@ impl Actuator for BoundsActuator {
                 kind: &resource.kind,
                 name: &self.name,
             };
-            reading::patiently(now, what, self.read(now)).await
+            reading::look(now, what, self.read(now)).await
         })
     }
 
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {
-        Box::pin(reading::written_patiently(self.write(change, fence)))
+        Box::pin(self.write(change, fence))
     }
 }

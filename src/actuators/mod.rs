@@ -18,10 +18,11 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use self::rivals::Rivals;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
-use crate::policy::Policy;
-use crate::policy::target::TargetSpec;
+use crate::policy::target::{ScaleTargetRef, TargetSpec};
+use crate::policy::{Policy, TimeSpan};
 
 /// One policy's target.
 pub trait Actuator: Send + Sync {
@@ -33,17 +34,51 @@ pub trait Actuator: Send + Sync {
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>>;
 }
 
-/// The actuator of a policy's target. Asks nothing yet.
-///
-/// A policy that changes gets a new actuator, which also makes it forget who took a target's replicas
-/// from us: editing a policy renews the consent.
-pub fn for_policy(client: &kube::Client, policy: &Policy) -> Arc<dyn Actuator> {
-    match &policy.target {
-        TargetSpec::ScaleTargetRef(target) => {
-            Arc::new(scale::ScaleActuator::new(client.clone(), policy.id.namespace.clone(), target.clone()))
+/// Makes actuators. Those of one maker share what they see of other autoscalers: make one per cluster.
+#[derive(Clone)]
+pub struct Actuators {
+    client: kube::Client,
+    rivals: Arc<Rivals>,
+}
+
+impl std::fmt::Debug for Actuators {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actuators").finish_non_exhaustive()
+    }
+}
+
+impl Actuators {
+    /// Actuators for the targets in one cluster. Asks nothing yet.
+    pub fn new(client: kube::Client) -> Self {
+        Self { rivals: Arc::new(Rivals::new(client.clone())), client }
+    }
+
+    /// The actuator of a policy's target. Asks nothing yet.
+    ///
+    /// It knows who took a target's replicas from us, so keep it for as long as the policy names that
+    /// target: with a new one, whoever changed them last is taken over at once.
+    pub fn for_policy(&self, policy: &Policy) -> Arc<dyn Actuator> {
+        match &policy.target {
+            TargetSpec::ScaleTargetRef(target) => {
+                Arc::new(self.for_scale(policy.id.namespace.clone(), target.clone(), policy.rules.interval))
+            }
+            TargetSpec::HorizontalPodAutoscaler(target) => {
+                Arc::new(hpa::actuator(&self.client, &policy.id, target))
+            }
+            TargetSpec::ScaledObject(target) => {
+                Arc::new(scaled_object::actuator(&self.client, &policy.id, target))
+            }
         }
-        TargetSpec::HorizontalPodAutoscaler(target) => Arc::new(hpa::actuator(client, &policy.id, target)),
-        TargetSpec::ScaledObject(target) => Arc::new(scaled_object::actuator(client, &policy.id, target)),
+    }
+
+    /// The actuator of anything with a scale sub-resource that is looked at once per `interval`.
+    pub fn for_scale(
+        &self,
+        namespace: String,
+        target: ScaleTargetRef,
+        interval: TimeSpan,
+    ) -> scale::ScaleActuator {
+        scale::ScaleActuator::new(Arc::clone(&self.rivals), namespace, target, interval)
     }
 }
 

@@ -4,8 +4,7 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
-use super::ActuateError;
-use super::api::{PATIENCE, ReadError};
+use super::api::ReadError;
 use super::owners::Standing;
 use super::progress::Progress;
 use super::scaled::Scaled;
@@ -46,17 +45,13 @@ pub(super) fn hold(standing: &Standing, progress: Progress) -> Option<TargetHold
     }
 }
 
-/// Turns a look at `what` into a reading, and gives up on a look that takes too long.
-pub(super) async fn patiently(
+/// Turns a look at `what` into a reading. How long it may take is the caller's to say.
+pub(super) async fn look(
     now: Timestamp,
     what: Scaled<'_>,
     look: impl Future<Output = Result<TargetReading, ReadError>>,
 ) -> TargetReading {
-    match tokio::time::timeout(PATIENCE, look).await {
-        Ok(Ok(reading)) => reading,
-        Ok(Err(error)) => failed(now, what, &error),
-        Err(_) => failed(now, what, &ReadError::Unreadable(format!("no answer within {PATIENCE:?}"))),
-    }
+    look.await.unwrap_or_else(|error| failed(now, what, &error))
 }
 
 fn failed(now: Timestamp, what: Scaled<'_>, error: &ReadError) -> TargetReading {
@@ -71,12 +66,4 @@ fn failed(now: Timestamp, what: Scaled<'_>, error: &ReadError) -> TargetReading 
         problem: Some(format!("{what}: {error}")),
         ..reading(now, Parts { hold, ..Parts::default() }, Progress::default())
     }
-}
-
-/// Gives up on a write that takes too long. It may still arrive: its fence keeps that harmless.
-pub(super) async fn written_patiently(
-    write: impl Future<Output = Result<(), ActuateError>>,
-) -> Result<(), ActuateError> {
-    let late = || ActuateError::Failed { problem: format!("no answer within {PATIENCE:?}") };
-    tokio::time::timeout(PATIENCE, write).await.map_err(|_| late())?
 }

@@ -1,31 +1,35 @@
 //! Replicas of anything with a scale sub-resource, written through it.
 //!
 //! Read: the object (its status, its version, who owns its replicas), its scale where the kind is not a
-//! well-known one, and the namespace's HPAs and `ScaledObjects`. Written: one merge patch of the scale
+//! well-known one, and, shared with the other targets there, the namespace's HPAs and `ScaledObjects`. Written: one merge patch of the scale
 //! sub-resource with uid and resourceVersion, so the account needs no right to change the object itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::{Api, Client};
 use serde_json::json;
 
 use super::api::{ReadError, refusal, unreadable};
 use super::owners::{self, MANAGER, Standing, Tenure};
 use super::reading::{self, Parts};
-use super::rivals;
+use super::rivals::{self, Rivals};
 use super::scaled::{Resources, Scaled};
 use super::sighting::{LastSeen, Sighting, fence};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetHold, TargetReading};
+use crate::policy::TimeSpan;
 use crate::policy::target::ScaleTargetRef;
 
 /// Moves one object's replicas.
 pub struct ScaleActuator {
-    client: Client,
+    rivals: Arc<Rivals>,
+    /// How old a look at rivals may be.
+    max_age: Duration,
     namespace: String,
     target: ScaleTargetRef,
     resources: Resources,
@@ -40,10 +44,16 @@ impl std::fmt::Debug for ScaleActuator {
 }
 
 impl ScaleActuator {
-    /// An actuator for `target` in `namespace`. Asks nothing yet.
-    pub fn new(client: Client, namespace: String, target: ScaleTargetRef) -> Self {
+    /// An actuator for `target` in `namespace`, which shares its looks at other autoscalers. Asks nothing
+    /// yet.
+    pub(super) fn new(
+        rivals: Arc<Rivals>,
+        namespace: String,
+        target: ScaleTargetRef,
+        interval: TimeSpan,
+    ) -> Self {
         let (resources, tenure, seen) = (Resources::default(), Mutex::default(), LastSeen::default());
-        Self { client, namespace, target, resources, tenure, seen }
+        Self { rivals, max_age: rivals::max_age(interval), namespace, target, resources, tenure, seen }
     }
 
     fn scaled(&self) -> Scaled<'_> {
@@ -53,9 +63,9 @@ impl ScaleActuator {
 
     async fn read(&self, now: Timestamp) -> Result<TargetReading, ReadError> {
         let scaled = self.scaled();
-        let api = self.resources.api(&self.client, scaled).await?;
+        let api = self.resources.api(self.rivals.client(), scaled).await?;
         let object = async { api.get_opt(scaled.name).await?.ok_or(ReadError::NotFound) };
-        let (object, rival) = futures::try_join!(object, rivals::rival(&self.client, scaled))?;
+        let (object, rival) = futures::try_join!(object, self.rivals.of(scaled, now, self.max_age))?;
         let (current, progress) = scaled.measure(&api, &object).await?;
         let standing = self.standing(&object, rival.is_some(), now);
         let hold = rival
@@ -78,7 +88,8 @@ impl ScaleActuator {
 
     async fn write(&self, change: &Change, fence: &Fence) -> Result<(), ActuateError> {
         let scaled = self.scaled();
-        let api = &self.resources.api(&self.client, scaled).await.map_err(|error| unreadable(&error))?;
+        let api =
+            &self.resources.api(self.rivals.client(), scaled).await.map_err(|error| unreadable(&error))?;
         let patch = |fence| patch(api, scaled.name, change, fence);
         self.seen.at(fence).write(api, scaled.name, patch).await
     }
@@ -101,11 +112,11 @@ async fn patch(
 
 impl Actuator for ScaleActuator {
     fn observe(&self, now: Timestamp) -> BoxFuture<'_, TargetReading> {
-        Box::pin(reading::patiently(now, self.scaled(), self.read(now)))
+        Box::pin(reading::look(now, self.scaled(), self.read(now)))
     }
 
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {
-        Box::pin(reading::written_patiently(self.write(change, fence)))
+        Box::pin(self.write(change, fence))
     }
 }
 

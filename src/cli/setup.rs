@@ -10,6 +10,7 @@ use clap::Args;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::actuators::Actuators;
 use crate::daemon::clients::{self, Access};
 use crate::daemon::equip::Real;
 use crate::daemon::reload::{self, Known, configmaps, files};
@@ -56,7 +57,8 @@ impl Setup {
     pub(super) async fn equip(&self, settings: &Settings) -> anyhow::Result<Real> {
         let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let client = clients::connect(&access, settings.limits.kubernetes_requests_per_second).await?;
-        Ok(Real { client, connections: Arc::new(Connections::new(settings)?) })
+        let (targets, connections) = (Actuators::new(client.clone()), Arc::new(Connections::new(settings)?));
+        Ok(Real { client, targets, connections })
     }
 }
 

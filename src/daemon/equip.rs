@@ -8,7 +8,7 @@ use kube::Client;
 
 use super::fleet::Equip;
 use super::reload::chain;
-use crate::actuators::{self, Actuator};
+use crate::actuators::{Actuator, Actuators};
 use crate::engine::observation::SourceReading;
 use crate::policy::source::SourceSpec;
 use crate::policy::{Policy, TimeSpan};
@@ -19,6 +19,8 @@ use crate::sources::{self, Connections, Source};
 pub struct Real {
     /// The cluster.
     pub client: Client,
+    /// The cluster's targets.
+    pub targets: Actuators,
     /// The settings' connections.
     pub connections: Arc<Connections>,
 }
@@ -40,7 +42,7 @@ impl Equip for Real {
     }
 
     fn target(&self, policy: &Policy) -> Arc<dyn Actuator> {
-        actuators::for_policy(&self.client, policy)
+        self.targets.for_policy(policy)
     }
 }
 

@@ -65,7 +65,7 @@ impl Connections {
         kafka.chain(self.prometheus.values().map(|server| server.status())).collect()
     }
 
-    /// What the last sweep of every Kafka cluster cost.
+    /// What the last sweep of every Kafka cluster cost, and which one it was.
     pub fn sweeps(&self) -> Vec<SweepStats> {
         self.kafka.values().filter_map(|cluster| cluster.stats()).collect()
     }
@@ -102,6 +102,8 @@ pub struct ConnectionStatus {
 pub struct SweepStats {
     /// The cluster's name in the settings.
     pub cluster: String,
+    /// Sweeps since the start, this one included.
+    pub sweeps: u64,
     /// Requests sent.
     pub requests: u64,
     /// Partitions whose offsets were asked for, per isolation level.

@@ -2,16 +2,16 @@
 
 pub(crate) mod fake;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tidegate::actuators::hpa;
 use tidegate::actuators::scale::ScaleActuator;
-use tidegate::actuators::{ActuateError, Actuator};
+use tidegate::actuators::{ActuateError, Actuator, Actuators};
 use tidegate::engine::Change;
-use tidegate::engine::observation::{Fence, Quality, TargetHold};
+use tidegate::engine::observation::{Fence, Quality, TargetHold, TargetReading};
 use tidegate::policy::target::{HpaMetric, HpaMetricMeaning, HpaTarget, ScaleTargetRef};
-use tidegate::policy::{Replicas, WorkloadId};
+use tidegate::policy::{Replicas, TimeSpan, WorkloadId};
 
 use fake::{Fake, status};
 
@@ -22,6 +22,8 @@ const HPAS: &str = "GET /apis/autoscaling/v2/namespaces/shop/horizontalpodautosc
 const SCALED_OBJECTS: &str = "GET /apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects";
 const HPA: &str = "GET /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/orders";
 const PATCH_HPA: &str = "PATCH /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/orders";
+
+const INTERVAL: TimeSpan = TimeSpan::from_secs(15);
 
 fn now() -> Timestamp {
     "2026-11-21T08:00:00Z".parse().unwrap()
@@ -65,10 +67,12 @@ fn cluster() -> Fake {
     Fake::default().on(APPS, 200, apps)
 }
 
+fn orders_ref() -> ScaleTargetRef {
+    ScaleTargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "orders".into() }
+}
+
 fn orders(fake: &Fake) -> ScaleActuator {
-    let target =
-        ScaleTargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "orders".into() };
-    ScaleActuator::new(fake.client(), "shop".into(), target)
+    Actuators::new(fake.client()).for_scale("shop".into(), orders_ref(), INTERVAL)
 }
 
 fn hpa_with_metric(fake: &Fake) -> impl Actuator {
@@ -236,11 +240,59 @@ async fn another_autoscaler_is_named(
     assert_eq!(fake.writes(), []);
 }
 
+/// Many targets in one namespace must not cost three requests each at every turn.
+#[tokio::test]
+async fn the_targets_of_a_namespace_share_their_looks_at_other_autoscalers() {
+    let fake = cluster().on(ORDERS, 200, deployment("7", 2, 2)).on(HPAS, 200, list(&[])).on(
+        HPAS,
+        200,
+        list(&[hpa_object("1", 1, 5, "100")]),
+    );
+    let makes = Actuators::new(fake.client());
+    let targets: Vec<_> = (0..20).map(|_| makes.for_scale("shop".into(), orders_ref(), INTERVAL)).collect();
+    let count = |call: &str| fake.calls().iter().filter(|seen| *seen == call).count();
+    let observe = |at: Timestamp| futures::future::join_all(targets.iter().map(move |t| t.observe(at)));
+
+    let holds = |readings: Vec<TargetReading>| readings.into_iter().filter(|r| r.hold.is_some()).count();
+    assert_eq!(holds(observe(now()).await), 0);
+    assert_eq!((count(ORDERS), count(HPAS), count(SCALED_OBJECTS)), (20, 1, 1));
+    assert_eq!(holds(observe(now() + SignedDuration::from_millis(9_999)).await), 0);
+    assert_eq!((count(ORDERS), count(HPAS), count(SCALED_OBJECTS)), (40, 1, 1));
+    assert_eq!(holds(observe(now() + SignedDuration::from_secs(10)).await), 20, "an HPA has come");
+    assert_eq!((count(ORDERS), count(HPAS), count(SCALED_OBJECTS)), (60, 2, 2));
+}
+
+#[tokio::test]
+async fn a_target_with_a_short_interval_sees_a_new_look_at_every_turn() {
+    let fake = cluster().on(ORDERS, 200, deployment("7", 2, 2)).on(HPAS, 200, list(&[])).on(
+        HPAS,
+        200,
+        list(&[hpa_object("1", 1, 5, "100")]),
+    );
+    let makes = Actuators::new(fake.client());
+    let target = makes.for_scale("shop".into(), orders_ref(), TimeSpan::from_secs(2));
+    assert_eq!(target.observe(now()).await.hold, None);
+    assert_eq!(target.observe(now() + SignedDuration::from_millis(1_700)).await.hold, None);
+    assert!(target.observe(now() + SignedDuration::from_millis(1_800)).await.hold.is_some());
+}
+
+#[tokio::test]
+async fn a_failed_look_at_other_autoscalers_serves_only_those_who_waited_for_it() {
+    let fake = cluster()
+        .on(ORDERS, 200, deployment("7", 2, 2))
+        .on(HPAS, 503, status(503, "ServiceUnavailable", "not now"))
+        .on(HPAS, 200, list(&[]));
+    let target = orders(&fake);
+    assert_eq!(target.observe(now()).await.quality, Quality::Missing);
+    assert_eq!(target.observe(now()).await.quality, Quality::Ok, "looked again");
+}
+
 #[tokio::test]
 async fn a_kind_without_scale_is_refused() {
     let target =
         ScaleTargetRef { api_version: "apps/v1".into(), kind: "ControllerRevision".into(), name: "a".into() };
-    let reading = ScaleActuator::new(cluster().client(), "shop".into(), target).observe(now()).await;
+    let reading =
+        Actuators::new(cluster().client()).for_scale("shop".into(), target, INTERVAL).observe(now()).await;
     assert_eq!(reading.quality, Quality::Rejected);
     let problem = "ControllerRevision shop/a: ControllerRevision of apps/v1 has no scale sub-resource";
     assert_eq!(reading.problem.as_deref(), Some(problem));

@@ -82,14 +82,35 @@ async fn all_who_ask_at_once_share_one_sweep() {
     let first = connections.sweeps();
     assert_eq!((first[0].groups, first[0].partitions), (3, 6));
 
-    // Within half an interval the same look is told again, whoever asks and however often.
-    let again = look(&*sources[0], at(7)).await;
+    // For seven eighths of an interval the same look is told again, whoever asks and however often.
+    let again = look(&*sources[0], at(13)).await;
     assert_eq!(again, readings[0]);
     assert_eq!(connections.sweeps(), first);
+    assert_eq!(first[0].sweeps, 1);
 
     let later = look(&*sources[0], at(15)).await;
     assert_eq!((later.sampled_at, later.over_seconds), (at(15), Some(15.0)));
     assert_eq!(later.partitions[0].arrived, Some(0));
+    assert_eq!(connections.sweeps()[0].sweeps, 2);
+}
+
+/// Turns as the daemon spreads them: each workload at a place of its own in the interval, and some a
+/// tenth of the interval early.
+#[tokio::test]
+async fn many_workloads_share_about_one_sweep_per_interval_and_none_sees_one_twice() {
+    let brokers = brokers();
+    let connections = connections(&brokers.bootstrap_servers());
+    let sources: Vec<_> = (0..15).map(|_| source(&connections, "a", &["orders"])).collect();
+    let mut last = vec![None; sources.len()];
+    for second in 0..150_i64 {
+        let (turn, place) = (second / 15, usize::try_from(second % 15).unwrap());
+        let early = if turn % 2 == 1 { 1_500 } else { 0 };
+        let now = at(second) - SignedDuration::from_millis(early);
+        let seen = look(&*sources[place], now).await.sampled_at;
+        assert_ne!(last[place].replace(seen), Some(seen), "workload {place} in turn {turn}");
+    }
+    let sweeps = connections.sweeps()[0].sweeps;
+    assert!((10..=12).contains(&sweeps), "{sweeps} sweeps in ten intervals");
 }
 
 #[tokio::test]

@@ -19,7 +19,11 @@ fn now() -> Timestamp {
 }
 
 fn source(connections: &Connections, means: &str) -> Arc<dyn Source> {
-    let query = json!({"prometheus": {"server": "main", "query": "sum(lag)", "means": means}});
+    asking(connections, "sum(lag)", means)
+}
+
+fn asking(connections: &Connections, query: &str, means: &str) -> Arc<dyn Source> {
+    let query = json!({"prometheus": {"server": "main", "query": query, "means": means}});
     let spec: SourceSpec = serde_json::from_value(query).unwrap();
     connections.source(&spec, TimeSpan::from_secs(60), TimeSpan::from_secs(15)).unwrap()
 }
@@ -157,7 +161,8 @@ async fn redirects_are_not_followed() {
 async fn a_server_that_is_gone_or_mute_is_missing_and_says_so() {
     let connections = connections(&json!({"url": "http://127.0.0.1:1"}));
     assert_eq!(connections.status()[0].healthy, None);
-    let reading = look(&*source(&connections, "backlog")).await;
+    let asked = source(&connections, "backlog");
+    let reading = look(&*asked).await;
     assert_eq!((reading.value, reading.quality), (None, Quality::Missing));
     let problem = reading.problem.unwrap();
     assert!(problem.starts_with("prometheus main: http://127.0.0.1:1 cannot be reached"), "{problem}");
@@ -167,6 +172,31 @@ async fn a_server_that_is_gone_or_mute_is_missing_and_says_so() {
     let reading = reading_of(mute, "backlog").await;
     assert_eq!(reading.quality, Quality::Missing);
     assert!(reading.problem.unwrap().ends_with("does not answer within 1.5s"));
+}
+
+/// Neither hides the other, and nothing is said anew at each turn.
+#[tokio::test]
+async fn a_query_that_fails_beside_a_good_one_does_not_make_the_server_ill() {
+    let server = server(ResponseTemplate::new(200).set_body_json(vector(&["1"]))).await;
+    Mock::given(query_param("query", "slow"))
+        .respond_with(ResponseTemplate::new(503).set_body_json(failed("timeout")))
+        .mount(&server)
+        .await;
+    let connections = connections(&json!({"url": server.uri()}));
+    let (good, slow) = (source(&connections, "backlog"), asking(&connections, "slow", "backlog"));
+    let timeout = Some("the query fails (timeout): 1:4: parse error here".to_owned());
+    for _ in 0..2 {
+        assert_eq!(look(&*slow).await.quality, Quality::Missing);
+        assert_eq!(look(&*good).await.quality, Quality::Ok);
+        let [status] = &connections.status()[..] else { panic!("{:?}", connections.status()) };
+        assert_eq!((status.healthy, &status.problem), (Some(true), &timeout));
+    }
+    look(&*slow).await;
+    assert_eq!(connections.status()[0].healthy, Some(true), "whichever answered last");
+    drop(good);
+    assert_eq!(connections.status()[0].healthy, Some(false), "nobody is left whom it answers");
+    drop(slow);
+    assert_eq!((connections.status()[0].healthy, connections.status()[0].problem.as_ref()), (None, None));
 }
 
 #[tokio::test]

@@ -1,16 +1,17 @@
 //! Who moves a field, from `metadata.managedFields` and `metadata.ownerReferences`. Pure.
 //!
 //! A policy that names a target is the operator's consent to take its fields over, once, from whoever
-//! created it: nothing in `managedFields` tells a creator from a mover. What happens *after* we had a
-//! field can be told:
+//! wrote them: nothing in `managedFields` tells a creator from a mover. That does not help against a
+//! manager that would take them back at once, and what happens *after* we had a field can be told:
 //!
-//! - a manager that took it by `Apply` states it in a manifest and will state it again at every sync:
-//!   we yield until it no longer owns the field alone. Handing it over takes two steps, since the API
-//!   server drops (or, for an HPA's `maxReplicas`, refuses to drop) a field that nobody else owns: first
-//!   `kubectl apply --server-side --field-manager=tidegate` with the field as it stands, then the
-//!   manifest without the field;
-//! - a manager that took it by `Update` (`kubectl scale`, `kubectl edit`, `helm upgrade`) may have done so
-//!   once: we yield for [`YIELD`] from then on, and take the field over again.
+//! - a manager that owns it by `Apply` states it in a manifest and will state it again at every sync:
+//!   we yield from the first contact on, until it no longer owns the field alone. Handing it over takes
+//!   two steps, since the API server drops (or, for an HPA's `maxReplicas`, refuses to drop) a field that
+//!   nobody else owns: first `kubectl apply --server-side --field-manager=tidegate` with the field as it
+//!   stands, then the manifest without the field;
+//! - a manager that took it from us by `Update` (`kubectl scale`, `kubectl edit`, `helm upgrade`) may have
+//!   done so once: we yield for [`YIELD`] from then on, and take the field over again. For replicas that
+//!   is not known any more after a restart ([`Tenure`]): then they are taken over at once.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,7 @@ pub enum Standing {
     Free,
     /// Others own it; we take it over.
     Adopt,
-    /// Another manager took it from us.
+    /// Another manager took it from us, or would at its next sync.
     Yield {
         /// Which manager, of which field, and until when, in words.
         owner: String,
@@ -93,16 +94,18 @@ pub fn we_own(meta: &ObjectMeta, operation: &str, path: &[&str]) -> bool {
 
 /// What `owners` of `field` mean for us. `claimed`: we had the field before.
 ///
-/// A field that we share was not taken from us: the other manager merely states the same value.
+/// A field that we share was not taken from us: the other manager merely states the same value. Who
+/// applies a field is yielded to whether it was ever ours or not.
 pub fn standing(field: &str, owners: &[Owner], claimed: bool, now: Timestamp) -> Standing {
     let shared = owners.iter().any(Owner::is_us);
     let others = || owners.iter().filter(|owner| !owner.is_us());
     if others().next().is_none() {
         Standing::Free
-    } else if shared || !claimed {
+    } else if shared {
         Standing::Adopt
     } else {
-        others().map(|owner| yield_to(field, owner, now)).fold(Standing::Adopt, Standing::and)
+        let stands = others().filter(|owner| claimed || owner.applies);
+        stands.map(|owner| yield_to(field, owner, now)).fold(Standing::Adopt, Standing::and)
     }
 }
 

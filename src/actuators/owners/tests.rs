@@ -90,7 +90,8 @@ fn our_mark_outlives_a_bound_that_was_taken() {
 #[case::nobody(&[], true, "free")]
 #[case::us(&[(MANAGER, true)], true, "free")]
 #[case::creator_before_us(&[("helm", false)], false, "adopt")]
-#[case::applier_before_us(&[("argocd-controller", true)], false, "adopt")]
+#[case::applier_before_us(&[("argocd-controller", true)], false, "argocd-controller")]
+#[case::creator_and_applier_before_us(&[("helm", false), ("flux", true)], false, "flux")]
 #[case::shared(&[(MANAGER, true), ("argocd-controller", true)], true, "adopt")]
 #[case::taken_by_an_applier(&[("argocd-controller", true)], true, "argocd-controller")]
 #[case::taken_by_an_update(&[("helm", false)], true, "helm")]
@@ -150,6 +151,26 @@ fn replicas_that_somebody_took_from_us_are_left_for_half_an_hour() {
     // Once we have them again, the next one who takes them gets the whole time.
     assert_eq!(tenure.see(&ours, at("2026-11-21T08:30:45Z")), Standing::Free);
     assert!(yields_to(&tenure.see(&theirs, at("2026-11-21T09:00:00Z"))).is_some());
+}
+
+#[test]
+fn an_applier_is_yielded_to_also_after_a_restart() {
+    let now = at("2026-11-21T08:00:00Z");
+    let applied = meta("a", &[entry("argocd-controller", "Apply", "2026-11-21T07:00:00Z", &replicas())]);
+    let words = "field manager argocd-controller (it applies .spec.replicas: hand the field over, then take it out of the manifest)";
+    assert_eq!(yields_to(&Tenure::default().see(&applied, now)), Some(words));
+    // Whoever wrote it once is taken over once: the consent that a policy is.
+    let created = meta("a", &[entry("kubectl-create", "Update", "2026-11-21T07:59:00Z", &replicas())]);
+    assert_eq!(Tenure::default().see(&created, now), Standing::Adopt);
+    // Handed over: stated by both, with the same value.
+    let both = meta(
+        "a",
+        &[
+            entry("argocd-controller", "Apply", "2026-11-21T07:00:00Z", &replicas()),
+            entry(MANAGER, "Apply", "2026-11-21T07:59:00Z", &replicas()),
+        ],
+    );
+    assert_eq!(Tenure::default().see(&both, now), Standing::Adopt);
 }
 
 #[test]

@@ -2,6 +2,11 @@
 //!
 //! Offsets and metadata come through librdkafka ([`offsets`]), groups through a small reader of Kafka's
 //! own protocol ([`groups`]); [`sweep`] puts them together, [`reading`] turns them into backlogs.
+//!
+//! How often: a source takes the last sweep's snapshot if that is younger than seven eighths of its
+//! interval, and else has a new one made. Turns of one workload begin nine tenths of the interval apart
+//! or more, so none sees the same snapshot twice in a row; and however many workloads ask, spread over
+//! the interval, that is eight sweeps in seven intervals.
 
 mod access;
 mod groups;
@@ -184,7 +189,7 @@ impl Source for KafkaSource {
     fn observe(&self, now: Timestamp) -> BoxFuture<'_, SourceReading> {
         async move {
             let Subscription { id, spec, window } = &*self.subscription;
-            let max_age = TimeSpan(self.interval.0 / 2);
+            let max_age = TimeSpan(self.interval.0 * 7 / 8);
             let Some(snapshot) = self.cluster.snapshot(*id, now, max_age).await else {
                 let problem = format!("kafka {}: the sweep broke off", self.cluster.name);
                 return super::missing(&SourceSpec::KafkaLag(spec.clone()), *window, now, &problem);

@@ -1,13 +1,16 @@
 //! One sweep over a cluster: every question that any source has, asked once.
+//!
+//! First the layout beside the groups, then the logs, one leader's failure ending what is asked of it,
+//! beside the reasons for absent topics. With six seconds at most for the groups and three and a half for
+//! each question to librdkafka, a sweep over a cluster with a frozen broker still ends within the ten
+//! seconds that a source has by default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::access::Access;
 use super::groups::GroupReader;
@@ -24,9 +27,6 @@ use crate::sources::meter::Meter;
 
 /// Partitions in one request: more gains nothing.
 const PARTITIONS_AT_ONCE: usize = 500;
-/// How long all groups together may take. With the log offsets after them, a sweep over a cluster with a
-/// frozen broker still ends within the ten seconds that a source has by default.
-const GROUPS_PATIENCE: Duration = Duration::from_secs(6);
 /// Absent topics whose reason is asked for in one sweep.
 const ABSENT_AT_ONCE: usize = 8;
 
@@ -36,6 +36,7 @@ pub(super) struct Sweeper {
     connection: KafkaConnection,
     concurrency: usize,
     meter: Arc<Meter>,
+    sweeps: u64,
     open: Option<Open>,
 }
 
@@ -49,7 +50,7 @@ struct Open {
 impl Sweeper {
     pub(super) fn new(name: &str, connection: KafkaConnection, concurrency: u32, meter: Arc<Meter>) -> Self {
         let concurrency = usize::try_from(concurrency).unwrap_or(1).max(1);
-        Self { name: name.to_owned(), connection, concurrency, meter, open: None }
+        Self { name: name.to_owned(), connection, concurrency, meter, sweeps: 0, open: None }
     }
 
     /// Reads everything that was ordered. Never fails: what could not be read is missing in the snapshot.
@@ -61,8 +62,10 @@ impl Sweeper {
             Err(trouble) => snapshot.failure = Some(trouble),
         }
         snapshot.problems = snapshot.causes();
+        self.sweeps += 1;
         snapshot.stats = SweepStats {
             cluster: self.name.clone(),
+            sweeps: self.sweeps,
             requests: self.meter.sent() - sent,
             partitions: snapshot.partitions(),
             groups: snapshot.groups.len(),
@@ -77,13 +80,8 @@ impl Sweeper {
         let names = snapshot.order.groups();
         // Every handle has to learn of new partitions and leaders by itself.
         let layouts = join_all(open.handles.values().map(|handle| layout(handle, &self.meter)));
-        let (layouts, groups) = tokio::join!(layouts, timeout(GROUPS_PATIENCE, open.groups.fetch(&names)));
-        snapshot.groups = groups.unwrap_or_else(|_| {
-            let seconds = GROUPS_PATIENCE.as_secs();
-            let address = "the group coordinator".to_owned();
-            let silent = Trouble::Silent { address, seconds };
-            names.into_iter().map(|group| (group, Err(silent.clone()))).collect()
-        });
+        let (layouts, groups) = tokio::join!(layouts, open.groups.fetch(&names));
+        snapshot.groups = groups;
         snapshot.layout =
             layouts.into_iter().reduce(Result::or).unwrap_or_else(|| Ok(Layout::default())).map_err(
                 |trouble| {
@@ -96,11 +94,15 @@ impl Sweeper {
             )?;
         let wanted = snapshot.order.topics(&snapshot.groups);
         let handles = open.handles.clone();
-        for (level, topics) in &wanted {
-            let Some(handle) = handles.get(level).cloned() else { continue };
-            self.read_logs(handle, *level, topics, snapshot, now).await;
-        }
-        self.explain_absent(&wanted, snapshot).await;
+        let absent = self.explain_absent(&wanted, &snapshot.layout);
+        let logs = async {
+            for (level, topics) in &wanted {
+                let Some(handle) = handles.get(level).cloned() else { continue };
+                self.read_logs(handle, *level, topics, snapshot, now).await;
+            }
+        };
+        let (absent, ()) = tokio::join!(absent, logs);
+        snapshot.absent = absent;
         Ok(())
     }
 
@@ -183,24 +185,32 @@ impl Sweeper {
         blocking(move || handle.drain()).await;
     }
 
-    /// A topic that was named but not listed: is it missing, or may we not see it?
-    async fn explain_absent(&self, wanted: &Wanted, snapshot: &mut Snapshot) {
-        let Some(handle) = self.open.as_ref().and_then(|open| open.handles.values().next().cloned()) else {
-            return;
-        };
+    /// A topic that was named but not listed: is it missing, or may we not see it? Asked for a few at once,
+    /// while the logs are read, so that it does not make the sweep longer.
+    fn explain_absent(
+        &self,
+        wanted: &Wanted,
+        layout: &Layout,
+    ) -> impl Future<Output = BTreeMap<String, Trouble>> + use<> {
+        let handle = self.open.as_ref().and_then(|open| open.handles.values().next().cloned());
         let named = wanted.values().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>();
-        let absent: Vec<String> =
-            named.into_iter().filter(|topic| !snapshot.layout.topics.contains_key(*topic)).cloned().collect();
-        for topic in absent {
-            let trouble = if snapshot.absent.len() < ABSENT_AT_ONCE {
-                self.meter.permit().await;
-                let (handle, topic) = (Arc::clone(&handle), topic.clone());
-                blocking(move || handle.why_absent(&topic)).await
-            } else {
-                Trouble::TopicMissing { topic: topic.clone() }
-            };
-            snapshot.absent.insert(topic, trouble);
-        }
+        let absent = named.into_iter().filter(|topic| !layout.topics.contains_key(*topic)).cloned();
+        let reasons: Vec<_> = absent
+            .enumerate()
+            .map(|(index, topic)| {
+                let handle = handle.clone().filter(|_| index < ABSENT_AT_ONCE);
+                let meter = Arc::clone(&self.meter);
+                async move {
+                    let Some(handle) = handle else {
+                        return (topic.clone(), Trouble::TopicMissing { topic });
+                    };
+                    meter.permit().await;
+                    let asked = topic.clone();
+                    (topic, blocking(move || handle.why_absent(&asked)).await)
+                }
+            })
+            .collect();
+        async move { join_all(reasons).await.into_iter().collect() }
     }
 }
 
@@ -277,5 +287,59 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) 
             // The runtime ends, and this task with it.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::groups::peer::{Manners, Peer};
+    use super::*;
+
+    /// Reads one group as the next sweep would, without librdkafka.
+    async fn look(sweeper: &mut Sweeper) -> Result<(), Trouble> {
+        sweeper.refresh(&Order::default()).await?;
+        let groups = &mut sweeper.open.as_mut().unwrap().groups;
+        let group = groups.fetch(&BTreeSet::from(["g".to_owned()])).await.remove("g").unwrap();
+        group.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_rotated_password_is_used_at_the_next_sweep() {
+        let peer = Peer::start(Manners::default()).await;
+        let files = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = files.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let connection = json!({
+            "bootstrapServers": [peer.address],
+            "sasl": {
+                "mechanism": "PLAIN",
+                "usernameFile": file("user", "ann\n"),
+                "passwordFile": file("password", "first-secret\n"),
+            },
+        });
+        let connection: KafkaConnection = serde_json::from_value(connection).unwrap();
+        let meter = Arc::new(Meter::per_second(1000));
+        let mut sweeper = Sweeper::new("main", connection, 1, meter);
+        let logins = || peer.manners.lock().unwrap().logins.clone();
+
+        assert_eq!(look(&mut sweeper).await, Ok(()));
+        assert_eq!(look(&mut sweeper).await, Ok(()));
+        assert_eq!(logins(), ["\0ann\0first-secret"], "the connection is kept");
+        file("password", "second-secret\n");
+        assert_eq!(look(&mut sweeper).await, Ok(()));
+        assert_eq!(logins(), ["\0ann\0first-secret", "\0ann\0second-secret"]);
+
+        // A secret that is being replaced may be away for a moment: the cause is told, and it comes back.
+        std::fs::remove_file(files.path().join("password")).unwrap();
+        let gone = look(&mut sweeper).await.unwrap_err().to_string();
+        assert!(gone.contains("cannot read") && gone.contains("password"), "{gone}");
+        file("password", "third-secret\n");
+        assert_eq!(look(&mut sweeper).await, Ok(()));
+        assert_eq!(logins().last().map(String::as_str), Some("\0ann\0third-secret"));
     }
 }

@@ -8,7 +8,9 @@
 
 mod answer;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub(super) struct Server {
     connection: PrometheusConnection,
     timeout: Duration,
     meter: Meter,
+    next_id: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -44,8 +47,14 @@ pub(super) struct Server {
 struct State {
     /// The client, and the authorities that it was made with.
     client: Option<(Option<Vec<u8>>, Client)>,
-    healthy: Option<bool>,
-    problem: Option<String>,
+    /// For each query that was asked: why it did not reach the server last time, where it did not.
+    queries: BTreeMap<u64, Option<String>>,
+}
+
+impl State {
+    fn problems(&self) -> BTreeSet<String> {
+        self.queries.values().flatten().cloned().collect()
+    }
 }
 
 impl Server {
@@ -56,21 +65,26 @@ impl Server {
             // Earlier than the caller, so that the cause is told.
             timeout: limits.source_timeout.0.mul_f64(0.75),
             meter: Meter::per_second(limits.http_requests_per_second),
+            next_id: AtomicU64::new(0),
             state: Mutex::default(),
         })
     }
 
     pub(super) fn source(self: &Arc<Self>, query: &PrometheusQuery, interval: TimeSpan) -> Arc<dyn Source> {
-        Arc::new(PrometheusSource { server: Arc::clone(self), query: query.clone(), interval })
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Arc::new(PrometheusSource { server: Arc::clone(self), id, query: query.clone(), interval })
     }
 
+    /// A server that answers one of its queries is well: what the others run into, such as a time-out, is
+    /// theirs.
     pub(super) fn status(&self) -> ConnectionStatus {
         let state = self.state();
+        let problems = state.problems();
         ConnectionStatus {
             kind: "prometheus",
             name: self.name.clone(),
-            healthy: state.healthy,
-            problem: state.problem.clone(),
+            healthy: (!state.queries.is_empty()).then(|| state.queries.values().any(Option::is_none)),
+            problem: (!problems.is_empty()).then(|| problems.into_iter().collect::<Vec<_>>().join("; ")),
         }
     }
 
@@ -107,8 +121,11 @@ impl Server {
             .connect_timeout(Duration::from_secs(3).min(self.timeout))
             .timeout(self.timeout);
         if let Some(pem) = &authorities {
+            // A text without any certificate is an empty bundle, and no error.
             let bundle = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|_| Refusal::missing("caFile holds no usable certificate"))?;
+                .ok()
+                .filter(|bundle| !bundle.is_empty())
+                .ok_or_else(|| Refusal::missing("caFile holds no usable certificate"))?;
             builder = builder.tls_certs_only(bundle);
         }
         let client = builder.build().map_err(|error| Refusal::missing(format!("no HTTP client: {error}")))?;
@@ -131,19 +148,18 @@ impl Server {
         })
     }
 
-    /// Keeps what is wrong, and says it once.
-    fn tell(&self, healthy: bool, problem: Option<String>) {
+    /// Keeps what is wrong with one query's way to the server. Every problem is said once, however many
+    /// queries have it, and that all is well once none has any.
+    fn tell(&self, id: u64, problem: Option<String>) {
         let mut state = self.state();
-        let before = state.healthy.replace(healthy);
-        if state.problem != problem || before != Some(healthy) {
-            match &problem {
-                Some(problem) => tracing::warn!(server = self.name, "prometheus {}: {problem}", self.name),
-                None if before.is_some() => {
-                    tracing::info!(server = self.name, "prometheus {}: all is well again", self.name);
-                }
-                None => {}
-            }
-            state.problem = problem;
+        let before = state.problems();
+        state.queries.insert(id, problem);
+        let after = state.problems();
+        for problem in after.difference(&before) {
+            tracing::warn!(server = self.name, "prometheus {}: {problem}", self.name);
+        }
+        if after.is_empty() && !before.is_empty() {
+            tracing::info!(server = self.name, "prometheus {}: all is well again", self.name);
         }
     }
 }
@@ -151,6 +167,7 @@ impl Server {
 /// One policy's query.
 struct PrometheusSource {
     server: Arc<Server>,
+    id: u64,
     query: PrometheusQuery,
     interval: TimeSpan,
 }
@@ -164,7 +181,7 @@ impl Source for PrometheusSource {
             };
             // What one query gets wrong says nothing about the server.
             let reached = quality != Quality::Missing || problem.as_deref() == Some(EMPTY);
-            self.server.tell(reached, problem.clone().filter(|_| !reached));
+            self.server.tell(self.id, problem.clone().filter(|_| !reached));
             SourceReading::Metric(MetricReading {
                 source: self.query.server.clone(),
                 means: self.query.means,
@@ -175,6 +192,12 @@ impl Source for PrometheusSource {
             })
         }
         .boxed()
+    }
+}
+
+impl Drop for PrometheusSource {
+    fn drop(&mut self) {
+        self.server.state().queries.remove(&self.id);
     }
 }
 

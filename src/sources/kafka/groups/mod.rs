@@ -3,18 +3,22 @@
 //! its group calls can abort the process when a coordinator comes back after a time-out.
 
 #[cfg(test)]
-mod peer;
+pub(super) mod peer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{FindCoordinatorRequest, GroupId, ListGroupsRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::StrBytes;
+use tokio::time::{Instant, timeout_at};
 
 use super::reading::Commit;
 use super::trouble::Trouble;
@@ -23,6 +27,14 @@ use crate::engine::observation::GroupState;
 
 /// Groups asked for in one request: the answer stays far below the limit of a frame.
 const GROUPS_AT_ONCE: usize = 500;
+
+/// How long all groups together may take.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// How long it may take to learn coordinators, and how long one coordinator may take: less than everything
+/// together, so that a silent one leaves time to look for what has moved.
+const EACH: Duration = Duration::from_secs(4);
+/// How long a broker is waited for before the next one is asked beside it.
+const STAGGER: Duration = Duration::from_millis(500);
 
 mod code {
     pub(super) const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
@@ -43,6 +55,8 @@ pub(super) type Groups = BTreeMap<String, Result<Group, Trouble>>;
 /// Reads groups over connections of its own, which it keeps.
 pub(super) struct GroupReader {
     bootstrap: Vec<String>,
+    /// The named broker to begin with: the one that answered last, or the one after those that did not.
+    first: usize,
     door: Door,
     wires: BTreeMap<String, Wire>,
     /// Address of each group's coordinator, as far as known.
@@ -51,13 +65,15 @@ pub(super) struct GroupReader {
 
 impl GroupReader {
     pub(super) fn new(bootstrap: Vec<String>, door: Door) -> Self {
-        Self { bootstrap, door, wires: BTreeMap::new(), coordinators: BTreeMap::new() }
+        Self { bootstrap, first: 0, door, wires: BTreeMap::new(), coordinators: BTreeMap::new() }
     }
 
-    /// Asks for every group. Each gets an answer or the reason why there is none.
+    /// Asks for every group, for [`PATIENCE`] at most. Each gets an answer or the reason why there is none;
+    /// who is silent costs nobody else an answer.
     pub(super) async fn fetch(&mut self, groups: &BTreeSet<String>) -> Groups {
+        let until = Instant::now() + PATIENCE;
         self.coordinators.retain(|group, _| groups.contains(group));
-        let mut answers = self.round(groups).await;
+        let mut answers = self.round(groups, until).await;
         // A coordinator that has moved is found at once; one that is starting gets time until the next turn.
         let moved: BTreeSet<String> = answers
             .iter()
@@ -65,13 +81,14 @@ impl GroupReader {
             .map(|(group, _)| group.clone())
             .collect();
         if !moved.is_empty() {
-            answers.extend(self.round(&moved).await);
+            answers.extend(self.round(&moved, until).await);
         }
         answers
     }
 
-    async fn round(&mut self, groups: &BTreeSet<String>) -> Groups {
-        let mut answers = self.find_coordinators(groups).await;
+    async fn round(&mut self, groups: &BTreeSet<String>, until: Instant) -> Groups {
+        let mut answers = self.find_coordinators(groups, until).await;
+        let until = until.min(Instant::now() + EACH);
         let mut by_address = BTreeMap::<String, Vec<String>>::new();
         for group in groups {
             if let Some(address) = self.coordinators.get(group) {
@@ -81,7 +98,8 @@ impl GroupReader {
         let asked = by_address.into_iter().map(|(address, groups)| {
             let (wire, door) = (self.wires.remove(&address), &self.door);
             async move {
-                let answer = ask(wire, &address, door, &groups).await;
+                let answer = timeout_at(until, ask(wire, &address, door, &groups)).await;
+                let answer = answer.unwrap_or_else(|_| Err(silent(&address)));
                 (address, groups, answer)
             }
         });
@@ -105,14 +123,14 @@ impl GroupReader {
     }
 
     /// Learns the coordinators that are not known. Answers for those groups that have none.
-    async fn find_coordinators(&mut self, groups: &BTreeSet<String>) -> Groups {
+    async fn find_coordinators(&mut self, groups: &BTreeSet<String>, until: Instant) -> Groups {
         let unknown: Vec<&String> =
             groups.iter().filter(|group| !self.coordinators.contains_key(*group)).collect();
         let mut failed = Groups::new();
         if unknown.is_empty() {
             return failed;
         }
-        match self.ask_anyone(&unknown).await {
+        match self.ask_anyone(&unknown, until.min(Instant::now() + EACH)).await {
             Err(trouble) => {
                 failed.extend(unknown.into_iter().map(|group| (group.clone(), Err(trouble.clone()))));
             }
@@ -137,33 +155,68 @@ impl GroupReader {
         failed
     }
 
-    /// Any broker knows the coordinators: first those that we are connected to, then the named ones.
-    async fn ask_anyone(&mut self, groups: &[&String]) -> Result<Vec<Coordinator>, Trouble> {
-        while let Some((address, mut wire)) = self.wires.pop_first() {
-            if let Ok(found) = coordinators(&mut wire, groups).await {
-                self.wires.insert(address, wire);
-                return Ok(found);
-            }
-        }
+    /// Any broker knows the coordinators: first those that we are connected to, then the named ones. One
+    /// that fails, or takes longer than [`STAGGER`], does not hold up the next one.
+    async fn ask_anyone(&mut self, groups: &[&String], until: Instant) -> Result<Vec<Coordinator>, Trouble> {
+        let Self { bootstrap, first, door, wires, .. } = self;
+        let door = &*door;
+        let named = bootstrap.iter().enumerate().cycle().skip(*first).take(bootstrap.len());
+        let named = named.map(|(place, address)| (Some(place), address.clone()));
+        let kept: Vec<_> = wires.keys().map(|address| (None, address.clone())).collect();
+        let mut waiting: VecDeque<_> = kept.into_iter().chain(named).collect();
+        let foremost = waiting.front().map(|(_, address)| address.clone()).unwrap_or_default();
+        let mut asked = FuturesUnordered::new();
         let mut worst = None;
-        for address in &self.bootstrap {
-            let attempt = async {
-                let mut wire = Wire::open(address, &self.door).await?;
-                let found = coordinators(&mut wire, groups).await?;
-                Ok::<_, Trouble>((wire, found))
-            };
-            match attempt.await {
-                Ok((wire, found)) => {
-                    self.wires.insert(wire.address().to_owned(), wire);
+        loop {
+            if let Some((place, address)) = waiting.pop_front() {
+                // Whatever interrupts us: the next look goes on after the ones that were tried.
+                if let Some(place) = place {
+                    *first = (place + 1) % bootstrap.len();
+                }
+                let wire = if place.is_none() { wires.remove(&address) } else { None };
+                asked.push(async move { (place, find(wire, &address, door, groups).await) });
+            }
+            let turn = if waiting.is_empty() { until } else { until.min(Instant::now() + STAGGER) };
+            match timeout_at(turn, asked.next()).await {
+                Ok(Some((place, Ok((wire, found))))) => {
+                    *first = place.unwrap_or(*first);
+                    wires.insert(wire.address().to_owned(), wire);
                     return Ok(found);
                 }
                 // The next broker would refuse us too, and may lock the account.
-                Err(trouble @ Trouble::Authentication { .. }) => return Err(trouble),
-                Err(trouble) => worst = Some(trouble.clearer(worst)),
+                Ok(Some((_, Err(trouble @ Trouble::Authentication { .. })))) => return Err(trouble),
+                Ok(Some((Some(_), Err(trouble)))) => worst = Some(trouble.clearer(worst)),
+                Ok(None) if waiting.is_empty() => {
+                    let nobody = || Trouble::Other("bootstrapServers names no broker".into());
+                    return Err(worst.unwrap_or_else(nobody));
+                }
+                Err(_) if Instant::now() >= until => {
+                    return Err(worst.unwrap_or_else(|| silent(&foremost)));
+                }
+                // A kept connection may merely have been closed while idle.
+                Ok(Some((None, Err(_))) | None) | Err(_) => {}
             }
         }
-        Err(worst.unwrap_or_else(|| Trouble::Other("bootstrapServers names no broker".into())))
     }
+}
+
+/// Asks one broker for coordinators, on a kept connection or a new one.
+async fn find(
+    wire: Option<Wire>,
+    address: &str,
+    door: &Door,
+    groups: &[&String],
+) -> Result<(Wire, Vec<Coordinator>), Trouble> {
+    let mut wire = match wire {
+        Some(wire) => wire,
+        None => Wire::open(address, door).await?,
+    };
+    let found = coordinators(&mut wire, groups).await?;
+    Ok((wire, found))
+}
+
+fn silent(address: &str) -> Trouble {
+    Trouble::Silent { address: address.to_owned(), seconds: EACH.as_secs() }
 }
 
 /// Asks one coordinator. A kept connection may have been closed while idle: then once more on a new one.

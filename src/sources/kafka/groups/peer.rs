@@ -13,40 +13,52 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
-    ListGroupsResponse, OffsetFetchRequest, OffsetFetchResponse, ResponseHeader, TopicName,
+    ListGroupsResponse, OffsetFetchRequest, OffsetFetchResponse, ResponseHeader, SaslAuthenticateRequest,
+    SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, decode_request_header_from_buffer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How the peer behaves.
-pub(super) struct Manners {
+pub(in crate::sources::kafka) struct Manners {
     /// The newest version of each request that it speaks.
-    pub(super) newest: BTreeMap<i16, i16>,
+    pub(in crate::sources::kafka) newest: BTreeMap<i16, i16>,
     /// The newest `ApiVersions` that it speaks.
-    pub(super) hello: i16,
+    pub(in crate::sources::kafka) hello: i16,
     /// Partitions committed by each group: offset and error.
-    pub(super) commits: BTreeMap<String, Vec<(i64, i16)>>,
+    pub(in crate::sources::kafka) commits: BTreeMap<String, Vec<(i64, i16)>>,
     /// Error of each group.
-    pub(super) errors: BTreeMap<String, VecDeque<i16>>,
+    pub(in crate::sources::kafka) errors: BTreeMap<String, VecDeque<i16>>,
     /// State of each listed group.
-    pub(super) states: BTreeMap<String, &'static str>,
+    pub(in crate::sources::kafka) states: BTreeMap<String, &'static str>,
+    /// Address of each group's coordinator, where it is not this peer.
+    pub(in crate::sources::kafka) coordinators: BTreeMap<String, String>,
+    /// What was sent to log in with.
+    pub(in crate::sources::kafka) logins: Vec<String>,
     /// How many of the next requests it hangs up on.
-    pub(super) hang_ups: usize,
+    pub(in crate::sources::kafka) hang_ups: usize,
     /// What it was asked.
-    pub(super) asked: Vec<ApiKey>,
+    pub(in crate::sources::kafka) asked: Vec<ApiKey>,
 }
 
 impl Default for Manners {
     fn default() -> Self {
         Self {
-            newest: [(ApiKey::FindCoordinator, 6), (ApiKey::OffsetFetch, 10), (ApiKey::ListGroups, 5)]
-                .map(|(key, version)| (key as i16, version))
-                .into(),
+            newest: [
+                (ApiKey::FindCoordinator, 6),
+                (ApiKey::OffsetFetch, 10),
+                (ApiKey::ListGroups, 5),
+                (ApiKey::SaslAuthenticate, 2),
+            ]
+            .map(|(key, version)| (key as i16, version))
+            .into(),
             hello: 4,
             commits: BTreeMap::new(),
             errors: BTreeMap::new(),
             states: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            logins: Vec::new(),
             hang_ups: 0,
             asked: Vec::new(),
         }
@@ -55,13 +67,13 @@ impl Default for Manners {
 
 /// A listening peer.
 #[derive(Clone)]
-pub(super) struct Peer {
-    pub(super) address: String,
-    pub(super) manners: Arc<Mutex<Manners>>,
+pub(in crate::sources::kafka) struct Peer {
+    pub(in crate::sources::kafka) address: String,
+    pub(in crate::sources::kafka) manners: Arc<Mutex<Manners>>,
 }
 
 impl Peer {
-    pub(super) async fn start(manners: Manners) -> Self {
+    pub(in crate::sources::kafka) async fn start(manners: Manners) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let peer = Self { address, manners: Arc::new(Mutex::new(manners)) };
@@ -75,7 +87,7 @@ impl Peer {
     }
 
     /// What was asked since the last time.
-    pub(super) fn asked(&self) -> Vec<ApiKey> {
+    pub(in crate::sources::kafka) fn asked(&self) -> Vec<ApiKey> {
         std::mem::take(&mut self.manners.lock().unwrap().asked)
     }
 
@@ -111,10 +123,16 @@ impl Peer {
             manners.versions().encode(&mut answer, version).unwrap();
         } else if key == ApiKey::FindCoordinator {
             let asked = FindCoordinatorRequest::decode(&mut frame, version).unwrap();
-            self.coordinators(&asked, version).encode(&mut answer, version).unwrap();
+            self.coordinators(&manners, &asked, version).encode(&mut answer, version).unwrap();
         } else if key == ApiKey::OffsetFetch {
             let asked = OffsetFetchRequest::decode(&mut frame, version).unwrap();
             manners.offsets(&asked, version).encode(&mut answer, version).unwrap();
+        } else if key == ApiKey::SaslHandshake {
+            SaslHandshakeResponse::default().encode(&mut answer, version).unwrap();
+        } else if key == ApiKey::SaslAuthenticate {
+            let asked = SaslAuthenticateRequest::decode(&mut frame, version).unwrap();
+            manners.logins.push(String::from_utf8(asked.auth_bytes.to_vec()).unwrap());
+            SaslAuthenticateResponse::default().encode(&mut answer, version).unwrap();
         } else {
             assert_eq!(key, ApiKey::ListGroups, "nothing else is expected");
             manners.list().encode(&mut answer, version).unwrap();
@@ -122,16 +140,27 @@ impl Peer {
         Some(answer)
     }
 
-    fn coordinators(&self, asked: &FindCoordinatorRequest, version: i16) -> FindCoordinatorResponse {
-        let (host, port) = self.address.rsplit_once(':').unwrap();
-        let (host, port) = (StrBytes::from_string(host.to_owned()), port.parse().unwrap());
+    fn coordinators(
+        &self,
+        manners: &Manners,
+        asked: &FindCoordinatorRequest,
+        version: i16,
+    ) -> FindCoordinatorResponse {
+        let of = |group: &str| {
+            let address = manners.coordinators.get(group).unwrap_or(&self.address);
+            let (host, port) = address.rsplit_once(':').unwrap();
+            (StrBytes::from_string(host.to_owned()), port.parse().unwrap())
+        };
         if version < 4 {
+            let (host, port) = of(&asked.key);
             return FindCoordinatorResponse::default().with_host(host).with_port(port);
         }
-        let me = |key: &StrBytes| {
-            Coordinator::default().with_key(key.clone()).with_host(host.clone()).with_port(port)
+        let name = |key: &StrBytes| {
+            let (host, port) = of(key);
+            Coordinator::default().with_key(key.clone()).with_host(host).with_port(port)
         };
-        FindCoordinatorResponse::default().with_coordinators(asked.coordinator_keys.iter().map(me).collect())
+        FindCoordinatorResponse::default()
+            .with_coordinators(asked.coordinator_keys.iter().map(name).collect())
     }
 }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kafka_protocol::messages::ApiKey;
 use rstest::rstest;
@@ -183,4 +184,67 @@ async fn a_named_broker_that_is_down_does_not_hide_the_others() {
     );
     reader.bootstrap.push(peer.address);
     assert!(reader.fetch(&names(&["g"])).await["g"].is_ok());
+}
+
+/// A broker that accepts and never says a word, and how many have come to it.
+async fn frozen() -> (String, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let visits = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&visits);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            held.push(socket);
+        }
+    });
+    (address, visits)
+}
+
+#[tokio::test]
+async fn named_brokers_that_are_silent_do_not_hide_the_others_and_are_not_asked_again() {
+    let peer = Peer::start(Manners { commits: committed(&[("g", 5)]), ..Manners::default() }).await;
+    let ((one, visits), (two, _)) = (frozen().await, frozen().await);
+    let mut reader = reader(&one);
+    reader.bootstrap.extend([two, peer.address.clone()]);
+    assert!(reader.fetch(&names(&["g"])).await["g"].is_ok());
+    assert_eq!(visits.load(Ordering::SeqCst), 1);
+    // As after a loss of all connections.
+    reader.wires.clear();
+    reader.coordinators.clear();
+    assert!(reader.fetch(&names(&["g"])).await["g"].is_ok());
+    assert_eq!(visits.load(Ordering::SeqCst), 1, "the one that answered comes first");
+}
+
+#[tokio::test]
+async fn more_silent_brokers_than_one_look_can_try_are_gone_through_in_the_next_ones() {
+    let peer = Peer::start(Manners { commits: committed(&[("g", 5)]), ..Manners::default() }).await;
+    let (silent, _) = frozen().await;
+    let mut reader = reader(&silent);
+    reader.bootstrap.extend(std::iter::repeat_n(silent, 11));
+    reader.bootstrap.push(peer.address.clone());
+    assert!(matches!(reader.fetch(&names(&["g"])).await["g"], Err(Trouble::Silent { .. })));
+    assert!(reader.fetch(&names(&["g"])).await["g"].is_ok());
+}
+
+#[tokio::test]
+async fn coordinators_that_are_silent_cost_the_others_no_answer() {
+    let (silent, _) = frozen().await;
+    let peer = Peer::start(Manners {
+        commits: committed(&[("good", 5), ("moved", 6)]),
+        errors: [("moved".into(), [code::NOT_COORDINATOR].into())].into(),
+        coordinators: [("bad".into(), silent.clone())].into(),
+        ..Manners::default()
+    })
+    .await;
+    let mut reader = reader(&peer.address);
+    // The one that has moved is with a silent broker now: both rounds wait in vain for somebody.
+    reader.coordinators.insert("moved".into(), peer.address.clone());
+    peer.manners.lock().unwrap().coordinators.insert("moved".into(), silent.clone());
+    let answers = reader.fetch(&names(&["good", "moved", "bad"])).await;
+    assert_eq!(answers["good"].as_ref().unwrap().commits, commits(&[Commit::At(5)]));
+    for group in ["moved", "bad"] {
+        assert!(matches!(&answers[group], Err(Trouble::Silent { address, .. }) if *address == silent));
+    }
 }

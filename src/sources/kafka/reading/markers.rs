@@ -11,7 +11,15 @@
 //!   is longer), while the group had members that held their partitions, so somebody could have read it.
 //!
 //! Once taken, it stays taken until either side moves, also when the members have gone: otherwise a
-//! workload that went to zero because of it would be woken by it.
+//! workload that went to zero because of it would be woken by it. (A restart forgets it, and so wakes such
+//! a workload once.)
+//!
+//! What that costs: a consumer that is stuck on the last one or two records of a partition looks the same,
+//! and they count as nothing then, for waking it too, until something arrives or is committed. So the
+//! rule stays narrow where markers would look the same but the policy does not speak of transactions: with
+//! `readUncommitted`, which is also what plain topics are read with, one slow or poisonous record would
+//! become "no backlog". There, and where a tail is longer (several aborted transactions in a row), the
+//! markers stay backlog: too much rather than too little.
 
 use jiff::Timestamp;
 
