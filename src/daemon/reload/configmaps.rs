@@ -13,6 +13,8 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::words;
+
 /// The label that makes a ConfigMap one with policies.
 pub const LABEL: &str = "tidegate.dev/policies=true";
 
@@ -126,7 +128,7 @@ fn explain(error: &watcher::Error) -> String {
         watcher::Error::WatchError(status) => return status.message.clone(),
         watcher::Error::NoResourceVersion => return error.to_string(),
     };
-    let kube::Error::Api(status) = inner else { return super::chain(inner) };
+    let kube::Error::Api(status) = inner else { return words::of_kube(inner) };
     if status.code == 403 {
         return format!("{}: grant the verbs get, list and watch on configmaps", status.message);
     }

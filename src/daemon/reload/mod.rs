@@ -17,6 +17,7 @@ use crate::policy::read::{Parsed, read_policies};
 use crate::policy::settings::Settings;
 use crate::record::board::{AcceptedPolicy, PolicyReport, RejectedPolicy};
 use configmaps::Scopes;
+pub(super) use crate::words::of as chain;
 use files::Contents;
 
 /// How often files are read. Reading tells the truth where file events lie: the kubelet swaps links.
@@ -139,19 +140,4 @@ pub fn report(admission: &Admission, settings: &Settings) -> PolicyReport {
         problems: rejection.problems.iter().map(ToString::to_string).collect(),
     });
     PolicyReport { accepted: accepted.collect(), rejected: rejected.collect() }
-}
-
-/// An error with all of its causes, each said once, without the names of kube's own types.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string().replace("ServiceError: ", "");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = inner.source();
-    }
-    text
 }

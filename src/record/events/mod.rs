@@ -17,13 +17,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::{info, warn};
 
 use super::board::RejectedPolicy;
-use super::error::in_words;
 use super::metrics::SinkCounters;
 use super::{Outcome, Turn};
 use crate::engine::Reason;
 use crate::policy::WorkloadId;
 
 /// Events that may wait for the API server.
+use crate::words;
 const QUEUE: usize = 256;
 /// The same words about a workload are said at most once within this time, but for what was applied.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
@@ -141,7 +141,7 @@ async fn create(client: &Client, event: &Event) -> Result<(), String> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     match tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), event)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(in_words(&error)),
+        Ok(Err(error)) => Err(words::of_kube(&error)),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }
 }
