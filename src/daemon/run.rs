@@ -93,8 +93,8 @@ impl Lead<'_> {
             if let Some(known) = known.borrow_and_update().clone() {
                 self.recorder.policies(reload::report(&known.admission, self.settings));
                 self.recorder.refusals(clock::now());
-                fleet
-                    .muster(known.admission.policies.iter().map(|admitted| &admitted.policy), known.complete);
+                let policies = known.admission.policies.iter().map(|admitted| &admitted.policy);
+                fleet.muster(policies, known.refused());
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,

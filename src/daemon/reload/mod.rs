@@ -4,7 +4,7 @@ pub mod configmaps;
 pub mod files;
 mod notes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::policy::WorkloadId;
 use crate::policy::admit::{Admission, Candidate, Origin, admit};
 use crate::policy::read::{Parsed, read_policies};
 use crate::policy::settings::Settings;
@@ -32,6 +33,15 @@ pub struct Known {
     pub complete: bool,
     /// What could not be read, in words.
     pub problems: Vec<String>,
+}
+
+impl Known {
+    /// Whose policies are refused; `None` where somebody's may be without our knowing: not all could be
+    /// read, or a document is too broken to tell.
+    pub fn refused(&self) -> Option<BTreeSet<WorkloadId>> {
+        let ids = self.admission.rejections.iter().map(|rejection| rejection.id.clone());
+        if self.complete { ids.collect() } else { None }
+    }
 }
 
 /// Keeps `known` true until `stop`; `None` before the first complete look, or the first that failed.
