@@ -17,7 +17,9 @@ use crate::policy::settings::Settings;
 
 /// Check policies and settings: all errors at once, with line, column and cure.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 all is well, 1 problems found, 2 something could not be read.")]
+#[command(
+    after_help = "Exit code: 0 all is well, 1 problems found or wrong usage, 2 something could not\nbe read."
+)]
 pub struct Args {
     /// Files, directories (their .yaml, .yml and .json files, not those of sub-directories), or - for
     /// standard input.
