@@ -15,7 +15,7 @@ use crate::record::metrics::Metrics;
 /// How often changed memory is written.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How long the last write may take.
-const LAST: Duration = Duration::from_secs(2);
+pub(super) const LAST: Duration = Duration::from_secs(2);
 
 /// Keeps what is remembered in its store.
 #[derive(Debug)]

@@ -99,6 +99,16 @@ impl Recorder {
         }
     }
 
+    /// Takes no more Kubernetes Events, and waits until those that were taken are created or `patience`
+    /// is over.
+    pub async fn close_events(&self, patience: Duration) {
+        let Some(events) = &self.events else { return };
+        match events.close(patience).await {
+            0 => {}
+            left => warn!(left, "the last Kubernetes Events could not be written in time"),
+        }
+    }
+
     fn forget(&self, id: &WorkloadId) {
         self.metrics.forget(id);
         if let Some(journal) = &self.journal {

@@ -17,8 +17,8 @@ use crate::policy::admit::{Admission, Candidate, Origin, admit};
 use crate::policy::read::{Parsed, read_policies};
 use crate::policy::settings::Settings;
 use crate::record::board::{AcceptedPolicy, PolicyReport, RejectedPolicy};
-use configmaps::Scopes;
 pub(super) use crate::words::of as chain;
+use configmaps::Scopes;
 use files::Contents;
 
 /// How often files are read. Reading tells the truth where file events lie: the kubelet swaps links.
@@ -55,7 +55,10 @@ pub async fn keep(
 ) {
     let mut seen: Option<(Contents, Scopes)> = None;
     loop {
-        let contents = read(&settings.policy_paths, seen.as_ref().map(|(contents, _)| contents)).await;
+        let contents = tokio::select! {
+            () = stop.cancelled() => return,
+            contents = read(&settings.policy_paths, seen.as_ref().map(|(contents, _)| contents)) => contents,
+        };
         let now = (contents, scopes.borrow_and_update().clone());
         let answered = now.1.values().all(|scope| scope.listed || scope.problem.is_some());
         if answered && seen.as_ref() != Some(&now) {
