@@ -64,7 +64,7 @@ impl Desk {
     }
 }
 
-fn policy(name: &str, max: &str) -> String {
+pub(super) fn policy(name: &str, max: &str) -> String {
     format!(
         "apiVersion: tidegate.dev/v1alpha1\nkind: ScalingPolicy\nmetadata: {{name: {name}, namespace: shop}}\n\
          spec:\n  target: {{scaleTargetRef: {{kind: Deployment, name: {name}}}}}\n  \
