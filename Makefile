@@ -29,7 +29,16 @@ rootfs: setup ## Lay out in ./rootfs exactly what the image holds.
 	@scripts/rootfs.sh rootfs
 
 golden: ## Accept what the code and the chart now produce as the expected files.
-	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --test integration
+	@cargo build --quiet --bin tidegate
+	cargo run --quiet --bin tidegate -- schema policy > config/schema/policy.json
+	cargo run --quiet --bin tidegate -- schema settings > config/schema/settings.json
+	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --lib --test integration
+	@if [ -x "$(TIDEGATE_CACHE)/bin/helm" ]; then \
+	  cargo build --quiet --bins --examples && \
+	  UPDATE_GOLDEN=1 cargo test --test e2e -- chart-renderings; \
+	else \
+	  echo "no chart renderings: there is no Helm yet (make e2e-setup)"; \
+	fi
 
 clean: ## Remove what was built here; the cache outside the tree stays.
 	rm -rf rootfs target

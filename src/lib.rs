@@ -16,3 +16,4 @@ pub mod record;
 pub mod simulate;
 pub mod sources;
 pub mod web;
+mod words;

@@ -1,14 +1,13 @@
 //! What the API server's answers mean, in words that are safe to log.
 
-use std::error::Error as _;
 
 use kube::api::ApiResource;
-use kube::client::AuthError;
 use kube::core::{GroupVersion, GroupVersionKind, Status};
 use kube::discovery::{ApiCapabilities, pinned_kind};
 use kube::{Client, Error};
 
 use super::ActuateError;
+pub(super) use crate::words::of_kube as words;
 
 /// Why a target could not be read, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,56 +79,4 @@ fn causes(status: &Status) -> impl Iterator<Item = &kube::core::response::Status
 
 pub(super) fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404)
-}
-
-/// An error in words, with its causes. Never what a credential plugin or file said: that may hold a
-/// token, and kube repeats it.
-pub(super) fn words(error: &Error) -> String {
-    if let Error::Api(status) = error {
-        return match status.message.as_str() {
-            "" => format!("the API server answered {}", status.code),
-            message => message.to_owned(),
-        };
-    }
-    let mut text = "the API server could not be asked".to_owned();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<AuthError>() {
-            return "no credentials for the API server: see the kubeconfig or the ServiceAccount".to_owned();
-        }
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    fn secret() -> AuthError {
-        AuthError::AuthExec("failed after printing token=s3cret".to_owned())
-    }
-
-    #[rstest]
-    #[case::plain(Error::Auth(secret()))]
-    #[case::from_a_layer(Error::Service(Box::new(secret())))]
-    fn what_a_credential_plugin_said_is_not_repeated(#[case] error: Error) {
-        let text = words(&error);
-        assert_eq!(text, "no credentials for the API server: see the kubeconfig or the ServiceAccount");
-    }
-
-    #[test]
-    fn causes_are_told() {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert_eq!(
-            words(&Error::ReadEvents(refused)),
-            "the API server could not be asked: connection refused"
-        );
-    }
 }

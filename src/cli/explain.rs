@@ -26,9 +26,12 @@ pub struct Args {
     /// Ask the daemon at this address (in a cluster: through kubectl port-forward, or inside its Pod)
     #[arg(long, env = "TIDEGATE_DAEMON", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     daemon: String,
-    /// Ask no daemon: look at the cluster once, with the policies of the settings or of these paths
-    #[arg(long, value_name = "POLICY", num_args = 0.., conflicts_with = "daemon")]
-    look: Option<Vec<PathBuf>>,
+    /// With --look: policies, as files or directories; by default those that the daemon would use
+    #[arg(value_name = "POLICY", requires = "look")]
+    paths: Vec<PathBuf>,
+    /// Ask no daemon: look at the cluster once
+    #[arg(long, conflicts_with = "daemon")]
+    look: bool,
     #[command(flatten)]
     setup: Setup,
     /// How to write the answer
@@ -57,9 +60,10 @@ fn workload(text: &str) -> Result<WorkloadId, String> {
 /// Explains one workload's last decision, or one made on the spot.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     setup::block_on(async move {
-        let detail = match &args.look {
-            Some(paths) => look(&args.setup, &args.workload, paths).await?,
-            None => ask(&args.daemon, &args.workload).await?,
+        let detail = if args.look {
+            look(&args.setup, &args.workload, &args.paths).await?
+        } else {
+            ask(&args.daemon, &args.workload).await?
         };
         output::print(&match args.format {
             Format::Text => text(&detail),
@@ -159,6 +163,8 @@ fn text(detail: &WorkloadDetail) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
     use crate::record::samples;
 
@@ -170,6 +176,29 @@ mod tests {
         for part in ["What you may do (LoadNeedsMore): Nothing: the target is raised.", "main/orders  "] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_look_takes_the_workload_from_either_side_and_policies_after_it() {
+        for line in
+            ["--look shop/orders a.yaml b", "shop/orders --look a.yaml b", "shop/orders a.yaml b --look"]
+        {
+            let words = ["explain"].into_iter().chain(line.split(' '));
+            let args = Line::try_parse_from(words).unwrap().args;
+            assert_eq!(args.workload.to_string(), "shop/orders", "{line}");
+            assert!(args.look && args.paths == [PathBuf::from("a.yaml"), PathBuf::from("b")], "{line}");
+        }
+        assert!(Line::try_parse_from(["explain", "--look", "shop/orders"]).unwrap().args.look);
+        assert!(
+            Line::try_parse_from(["explain", "shop/orders", "a.yaml"]).is_err(),
+            "policies without --look"
+        );
     }
 
     #[test]

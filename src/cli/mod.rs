@@ -45,7 +45,10 @@ enum Command {
 
 /// Parses the arguments, runs the command, and turns what went wrong into one message.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -53,6 +56,14 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints help, the version, or what is wrong with the arguments. That fails with 1 and not with clap's 2,
+/// which is an answer of some commands.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // There is nowhere left to complain to.
+    error.print().ok();
+    if error.exit_code() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -73,4 +84,21 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 fn quietly(level: Option<&str>) -> anyhow::Result<()> {
     crate::daemon::logging::start(level.unwrap_or("off"), true)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(arguments: &[&str]) -> ExitCode {
+        refuse(&Cli::try_parse_from(arguments).unwrap_err())
+    }
+
+    #[test]
+    fn wrong_usage_is_no_answer_and_help_no_failure() {
+        assert_eq!(code(&["tidegate", "recommend", "--exit-cod"]), ExitCode::FAILURE);
+        assert_eq!(code(&["tidegate"]), ExitCode::FAILURE);
+        assert_eq!(code(&["tidegate", "recommend", "--help"]), ExitCode::SUCCESS);
+        assert_eq!(code(&["tidegate", "--version"]), ExitCode::SUCCESS);
+    }
 }

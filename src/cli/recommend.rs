@@ -12,7 +12,6 @@ use super::setup::{self, Setup};
 use crate::daemon::clock;
 use crate::daemon::look::Look;
 use crate::daemon::reload::Known;
-use crate::engine::Reason;
 use crate::record::report::WorkloadList;
 use crate::record::{Outcome, Turn};
 
@@ -102,16 +101,7 @@ fn code(turns: &[Turn], refused: bool, asked: bool) -> ExitCode {
 
 /// Whether it could not be told if anything should change.
 fn blind(turn: &Turn) -> bool {
-    matches!(
-        turn.decision.reason,
-        Reason::SignalMissing
-            | Reason::SignalStale
-            | Reason::SignalRejected
-            | Reason::SignalsDisagree
-            | Reason::TargetNotFound
-            | Reason::TargetUnreadable
-            | Reason::InputRejected
-    )
+    turn.outcome != Outcome::Recommended && turn.decision.reason.is_unknown()
 }
 
 /// Says what is waited for where the wait gets noticeable and somebody watches.
@@ -132,6 +122,7 @@ pub(super) async fn with_patience<T>(work: impl Future<Output = T>, workloads: u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Reason;
     use crate::record::samples;
 
     /// The exit code for one workload that ended so.
@@ -149,6 +140,17 @@ mod tests {
         assert_eq!(ended(Recommended, Reason::LoadNeedsMore, false, true), ExitCode::from(2));
         assert_eq!(ended(Held, Reason::SignalMissing, false, true), ExitCode::FAILURE);
         assert_eq!(ended(Recommended, Reason::LoadNeedsMore, true, true), ExitCode::FAILURE);
+        for unknown in [
+            Reason::SignalPartial,
+            Reason::WarmingUp,
+            Reason::GroupRebalancing,
+            Reason::GroupWithoutMembers,
+            Reason::OwnedByOther,
+        ] {
+            assert_eq!(ended(Held, unknown, false, true), ExitCode::FAILURE, "{unknown}");
+        }
+        assert_eq!(ended(Held, Reason::Paused, false, true), ExitCode::SUCCESS);
+        assert_eq!(ended(Recommended, Reason::Fallback, false, true), ExitCode::from(2));
     }
 
     #[test]

@@ -14,7 +14,7 @@ const BIG: u64 = 32 << 20;
 
 /// Evaluate a journal again: the decisions must come out the same, bit for bit.
 ///
-/// Exit codes: 0 all agree, 1 some differ, 2 the file or some of its lines cannot be read.
+/// Exit codes: 0 all agree, 1 some differ or wrong usage, 2 the file or some of its lines cannot be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The journal; `-` reads standard input.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::setup::{self, Setup};
 use crate::daemon::logging::{self, Level};
-use crate::daemon::run::Daemon;
+use crate::daemon::run::{Daemon, STOP};
 use crate::daemon::{DaemonError, clock};
 use crate::policy::Mode;
 use crate::policy::settings::Settings;
@@ -87,11 +87,17 @@ async fn serve(setup: Setup, settings: Settings, level: Level, instance: String)
     let done = CancellationToken::new();
     let endpoints = web::serve(listener, router, done.clone());
     let work = async {
-        daemon.run(stop).await;
+        daemon.run(stop.clone()).await;
         done.cancel();
     };
-    let (served, ()) = tokio::join!(endpoints, work);
-    served?;
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP).await;
+    };
+    tokio::select! {
+        (served, ()) = async { tokio::join!(endpoints, work) } => served?,
+        () = late => tracing::warn!("not all of it ended within {}s: left", STOP.as_secs()),
+    }
     tracing::info!("stopped");
     Ok(())
 }

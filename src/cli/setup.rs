@@ -62,13 +62,18 @@ impl Setup {
     }
 }
 
-/// The runtime that a command runs on.
+/// How long calls that cannot be interrupted (of librdkafka, of the resolver) may outlast the work.
+const LEAVE: Duration = Duration::from_millis(500);
+
+/// The runtime that a command runs on. Once the work is done, what else is under way is left.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start the asynchronous runtime")?
-        .block_on(work)
+        .context("cannot start the asynchronous runtime")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(LEAVE);
+    result
 }
 
 /// The policies of these paths; of the settings' paths and the labelled ConfigMaps where there are none.
@@ -126,5 +131,26 @@ pub(super) async fn memories(real: &Real, settings: &Settings) -> BTreeMap<Workl
             BTreeMap::new()
         }
         Err(_) => BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_stuck_holds_no_command_up() {
+        let (release, released) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        block_on(async move {
+            let stuck = move || tell.send(released.recv_timeout(Duration::from_secs(60)));
+            drop(tokio::task::spawn_blocking(stuck));
+            Ok(())
+        })
+        .unwrap();
+        release.send(()).unwrap();
+        assert_eq!(told.recv(), Ok(Ok(())), "it was left while it was stuck");
     }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::daemon::reload::files::is_document;
 use crate::policy::TimeSpan;
 use crate::policy::admit::{Admission, Candidate, Origin, admit};
 use crate::policy::problem::Problem;
@@ -16,7 +17,9 @@ use crate::policy::settings::Settings;
 
 /// Check policies and settings: all errors at once, with line, column and cure.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 all is well, 1 problems found, 2 something could not be read.")]
+#[command(
+    after_help = "Exit code: 0 all is well, 1 problems found or wrong usage, 2 something could not\nbe read."
+)]
 pub struct Args {
     /// Files, directories (their .yaml, .yml and .json files, not those of sub-directories), or - for
     /// standard input.
@@ -171,19 +174,11 @@ pub(super) fn gather(path: &Path, inputs: &mut Vec<Input>) -> anyhow::Result<()>
     let entries = path.read_dir().with_context(|| named(path))?.collect::<Result<Vec<_>, _>>()?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     files.sort();
-    for file in files.iter().filter(|file| is_document(file)) {
+    for file in files.iter().filter(|file| is_document(file) && file.is_file()) {
         inputs.push(read(file)?);
     }
     anyhow::ensure!(inputs.len() > before, "{}: no .yaml, .yml or .json file in this directory", named(path));
     Ok(())
-}
-
-fn is_document(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    let extension = path.extension().is_some_and(|extension| {
-        ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-    });
-    extension && !hidden && path.is_file()
 }
 
 fn read(path: &Path) -> anyhow::Result<Input> {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tower::{BoxError, Layer, Service};
 
 use super::DaemonError;
+use crate::words;
 
 /// How long the API server may take to begin its answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -33,24 +34,27 @@ pub async fn connect(access: &Access, per_second: u32) -> Result<Client, DaemonE
     config.connect_timeout = Some(Duration::from_secs(5));
     // The next turn is the retry: requests hidden in the client would escape the limit.
     config.default_retry = false;
-    let builder =
-        ClientBuilder::try_from(config).map_err(|source| DaemonError::Client { source: Box::new(source) })?;
+    let builder = ClientBuilder::try_from(config)
+        .map_err(|error| DaemonError::Client { problem: words::of_kube(&error) })?;
     Ok(builder.with_layer(&Limit::per_second(per_second)).build())
 }
 
 async fn locate(access: &Access) -> Result<Config, DaemonError> {
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
     if let Some(file) = &access.kubeconfig {
-        let unreadable = |source| DaemonError::Kubeconfig { file: file.clone(), source: Box::new(source) };
+        let unreadable = |error: KubeconfigError| DaemonError::Kubeconfig {
+            file: file.clone(),
+            problem: words::of(&error),
+        };
         let kubeconfig = Kubeconfig::read_from(file).map_err(unreadable)?;
         return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unreadable);
     }
     if let Some(context) = &access.context {
         return Config::from_kubeconfig(&options)
             .await
-            .map_err(|source| DaemonError::Context { context: context.clone(), source: Box::new(source) });
+            .map_err(|error| DaemonError::Context { context: context.clone(), problem: words::of(&error) });
     }
-    Config::infer().await.map_err(|source| DaemonError::NoCluster { source: Box::new(source) })
+    Config::infer().await.map_err(|error| DaemonError::NoCluster { problem: words::of(&error) })
 }
 
 /// Makes every request wait for its turn, then for its answer.

@@ -41,12 +41,29 @@ impl Workload {
     /// Takes one turn. A source that does not answer within `patience` counts as missing; so does a
     /// target that does not within an interval.
     pub async fn turn(&mut self, now: Timestamp, patience: Duration) -> Turn {
+        self.turn_while(now, patience, || true).await
+    }
+
+    /// Takes one turn, and writes nothing if, once the decision is there, its policy is not `in_force`
+    /// any more: a look may take longer than it takes somebody to pause it.
+    pub async fn turn_while(
+        &mut self,
+        now: Timestamp,
+        patience: Duration,
+        in_force: impl Fn() -> bool,
+    ) -> Turn {
         let observation = self.observe(now, patience).await;
         let before = std::mem::take(&mut self.memory);
         let (after, decision) = evaluate(&self.policy.rules, before.clone(), &observation, now);
         self.memory = after;
         let fence = observation.target.fence.as_ref();
-        let outcome = self.carry_out(decision.change.as_ref(), fence, patience).await;
+        let outcome = match &decision.change {
+            None => Outcome::Held,
+            Some(change) if self.mode == Mode::Apply && in_force() => {
+                self.carry_out(change, fence, patience).await
+            }
+            Some(_) => Outcome::Recommended,
+        };
         Turn {
             workload: self.policy.id.clone(),
             target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
@@ -75,13 +92,8 @@ impl Workload {
         Observation { target: target.unwrap_or_else(|_| unread(now, long)), sources }
     }
 
-    /// Writes where there is something to write and the mode allows it: the only difference between a
-    /// dry and a live turn.
-    async fn carry_out(&self, change: Option<&Change>, fence: Option<&Fence>, patience: Duration) -> Outcome {
-        let Some(change) = change else { return Outcome::Held };
-        if self.mode != Mode::Apply {
-            return Outcome::Recommended;
-        }
+    /// Writes: the only difference between a dry and a live turn.
+    async fn carry_out(&self, change: &Change, fence: Option<&Fence>, patience: Duration) -> Outcome {
         let Some(fence) = fence else {
             return Outcome::Failed {
                 problem: "the target was read without a version to fence the write with".into(),

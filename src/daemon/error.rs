@@ -4,44 +4,40 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use kube::config::{InferConfigError, KubeconfigError};
-
 /// What keeps the daemon from starting. Nothing that happens later ends it.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// There is neither a kubeconfig nor a cluster around us.
     #[error(
-        "no Kubernetes cluster found: set KUBECONFIG, pass --kubeconfig FILE, or run inside a Pod with a ServiceAccount"
+        "no Kubernetes cluster found: set KUBECONFIG, pass --kubeconfig FILE, or run inside a Pod with a ServiceAccount: {problem}"
     )]
     NoCluster {
-        /// What was tried.
-        #[source]
-        source: Box<InferConfigError>,
+        /// What was tried, in words.
+        problem: String,
     },
     /// The kubeconfig that was named cannot be used.
-    #[error("cannot use the kubeconfig {}", file.display())]
+    #[error("cannot use the kubeconfig {}: {problem}", file.display())]
     Kubeconfig {
         /// Which.
         file: PathBuf,
         /// Why.
-        #[source]
-        source: Box<KubeconfigError>,
+        problem: String,
     },
     /// The context that was named cannot be used.
-    #[error("cannot use the kubeconfig's context `{context}`: `kubectl config get-contexts` lists them")]
+    #[error(
+        "cannot use the kubeconfig's context `{context}`: `kubectl config get-contexts` lists them: {problem}"
+    )]
     Context {
         /// Which.
         context: String,
         /// Why.
-        #[source]
-        source: Box<KubeconfigError>,
+        problem: String,
     },
     /// The configuration was found, but makes no client.
-    #[error("cannot make a Kubernetes client of the configuration found")]
+    #[error("cannot make a Kubernetes client of the configuration found: {problem}")]
     Client {
         /// Why.
-        #[source]
-        source: Box<kube::Error>,
+        problem: String,
     },
     /// The HTTP endpoints cannot be served.
     #[error("cannot listen on {address}: choose another address with --listen or web.listen")]

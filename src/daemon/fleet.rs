@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::OptionFuture;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,11 +63,20 @@ impl fmt::Debug for Base {
     }
 }
 
+/// A member's task, and the way to tell it of a changed policy.
+#[derive(Debug)]
+struct Running {
+    orders: watch::Sender<Policy>,
+    task: JoinHandle<()>,
+}
+
 /// The workloads under way.
 #[derive(Debug)]
 pub struct Fleet {
     base: Arc<Base>,
-    members: BTreeMap<WorkloadId, watch::Sender<Policy>>,
+    members: BTreeMap<WorkloadId, Running>,
+    /// Those that were dropped while in a turn, until it has ended.
+    leaving: BTreeMap<WorkloadId, JoinHandle<()>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -76,6 +87,7 @@ impl Fleet {
         Self {
             base: Arc::new(base),
             members: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -84,14 +96,19 @@ impl Fleet {
     /// Makes these, and only these, the workloads under way: starts what is new, hands changed policies
     /// to their tasks, and drops what is gone, of which nothing is written any more.
     ///
-    /// Memories of workloads that are not here are forgotten only if the list is `complete`.
-    pub fn muster<'a>(&mut self, policies: impl IntoIterator<Item = &'a Policy>, complete: bool) {
+    /// Memories of workloads that are neither here nor among those `refused` are forgotten; none where
+    /// it is unknown who is refused.
+    pub fn muster<'a>(
+        &mut self,
+        policies: impl IntoIterator<Item = &'a Policy>,
+        refused: Option<BTreeSet<WorkloadId>>,
+    ) {
         let mut ids = BTreeSet::new();
         for policy in policies {
             ids.insert(policy.id.clone());
             match self.members.get(&policy.id) {
                 Some(member) => {
-                    member.send_if_modified(|known| {
+                    member.orders.send_if_modified(|known| {
                         let changed = known != policy;
                         if changed {
                             known.clone_from(policy);
@@ -102,18 +119,32 @@ impl Fleet {
                 None => self.start(policy.clone()),
             }
         }
-        // A dropped sender ends its task.
-        self.members.retain(|id, _| ids.contains(id));
-        if complete {
-            self.base.memories.retain(&ids);
+        self.leaving.retain(|_, task| !task.is_finished());
+        // Without its sender a task ends.
+        let (members, gone) =
+            std::mem::take(&mut self.members).into_iter().partition(|(id, _)| ids.contains(id));
+        self.members = members;
+        self.leaving.extend(BTreeMap::into_iter(gone).map(|(id, gone)| (id, gone.task)));
+        if let Some(mut refused) = refused {
+            refused.append(&mut ids);
+            self.base.memories.retain(&refused);
         }
     }
 
     fn start(&mut self, policy: Policy) {
-        let (sender, orders) = watch::channel(policy.clone());
-        self.members.insert(policy.id.clone(), sender);
-        let task = Member::new(Arc::clone(&self.base), policy).serve(orders, self.stop.clone());
-        self.tasks.spawn(task);
+        let id = policy.id.clone();
+        let (sender, orders) = watch::channel(policy);
+        let (base, stop) = (Arc::clone(&self.base), self.stop.clone());
+        let previous = self.leaving.remove(&id);
+        let task = self.tasks.spawn(async move {
+            // It may still be in its last turn, and no workload takes two at once.
+            if let Some(Err(_)) = OptionFuture::from(previous).await {
+                tracing::error!("a workload's task ended by a bug in tidegate");
+            }
+            let policy = orders.borrow().clone();
+            Member::new(base, policy).serve(orders, stop).await;
+        });
+        self.members.insert(id, Running { orders: sender, task });
     }
 
     /// Lets every turn under way finish, for as long as `patience`. Says whether all did.
@@ -159,7 +190,7 @@ impl Member {
                     due = Instant::now();
                 }
                 () = tokio::time::sleep_until(due) => {
-                    self.take_turn().await;
+                    self.take_turn(&orders).await;
                     // Turns that a slow one ran into are left out, not made up for.
                     due = (due + pace::between(&id, turn, self.base.interval)).max(Instant::now());
                     turn = turn.wrapping_add(1);
@@ -186,10 +217,13 @@ impl Member {
 
     /// A turn that panics is a bug of ours. It must not take the other workloads along, so it is said
     /// and left out; what was remembered before it still is.
-    async fn take_turn(&mut self) {
+    async fn take_turn(&mut self, orders: &watch::Receiver<Policy>) {
         let before = self.workload.memory.clone();
         let (now, started) = (self.base.clock.now(), Instant::now());
-        let turn = AssertUnwindSafe(self.workload.turn(now, self.base.patience)).catch_unwind().await;
+        // Gone or changed: then the last word is not carried out.
+        let in_force = || matches!(orders.has_changed(), Ok(false));
+        let turn = self.workload.turn_while(now, self.base.patience, in_force);
+        let turn = AssertUnwindSafe(turn).catch_unwind().await;
         let id = &self.workload.policy.id;
         if let Ok(turn) = turn {
             self.base.memories.put(id, &self.workload.memory);

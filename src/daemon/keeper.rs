@@ -15,7 +15,7 @@ use crate::record::metrics::Metrics;
 /// How often changed memory is written.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How long the last write may take.
-const LAST: Duration = Duration::from_secs(2);
+pub(super) const LAST: Duration = Duration::from_secs(2);
 
 /// Keeps what is remembered in its store.
 #[derive(Debug)]
@@ -110,5 +110,118 @@ impl Keeper {
             Some(_) | None => {}
         }
         self.problem = problem;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::{Method, Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::policy::settings;
+
+    /// An API server without any ConfigMap, which first gives these answers.
+    #[derive(Clone, Default)]
+    struct Server {
+        first: Arc<Mutex<Vec<u16>>>,
+        asked: Arc<Mutex<Vec<Method>>>,
+    }
+
+    impl Server {
+        fn answering(first: &[u16]) -> Self {
+            Self { first: Arc::new(Mutex::new(first.to_vec())), asked: Arc::default() }
+        }
+
+        fn keeper(&self) -> Keeper {
+            let server = self.clone();
+            let service = service_fn(move |request: Request<Body>| {
+                let server = server.clone();
+                async move { Ok::<_, Infallible>(server.answer(request).await) }
+            });
+            let settings = settings::MemoryStore::default();
+            let store = MemoryStore::new(Client::new(service, "tidegate"), "tidegate", &settings);
+            Keeper::new(store, Metrics::new())
+        }
+
+        async fn answer(&self, request: Request<Body>) -> Response<Body> {
+            let method = request.method().clone();
+            self.asked.lock().unwrap().push(method.clone());
+            let first = self.first.lock().unwrap().pop();
+            let (code, body) = match (first, method) {
+                (None, Method::POST) => (201, request.into_body().collect_bytes().await.unwrap().to_vec()),
+                (code, _) => {
+                    let code = code.unwrap_or(404);
+                    let reason = if code == 404 { "NotFound" } else { "Other" };
+                    let status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                        "metadata": {}, "message": "no", "reason": reason, "code": code});
+                    (code, status.to_string().into_bytes())
+                }
+            };
+            Response::builder().status(code).body(Body::from(body)).unwrap()
+        }
+
+        fn writes(&self) -> usize {
+            self.asked.lock().unwrap().iter().filter(|method| **method == Method::POST).count()
+        }
+    }
+
+    fn orders() -> WorkloadId {
+        WorkloadId { namespace: "shop".into(), name: "orders".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_out_of_reach_is_waited_for() {
+        let server = Server::answering(&[500, 500, 500]);
+        let loaded = server.keeper().load(Mode::Recommend, &CancellationToken::new()).await;
+        assert_eq!(loaded.unwrap().snapshot(), BTreeMap::new());
+        assert_eq!(server.asked.lock().unwrap().len(), 3 + 2, "three failures, then both shards looked for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_daemon_that_cannot_write_goes_on_where_the_store_is_forbidden() {
+        let server = Server::answering(&[403; 100]);
+        let mut keeper = server.keeper();
+        let stop = CancellationToken::new();
+        let memories = keeper.load(Mode::Recommend, &stop).await.unwrap();
+        memories.open(&orders());
+        keeper.finish(&memories).await;
+        assert_eq!(server.asked.lock().unwrap().len(), 1, "it is not tried again");
+
+        let mut keeper = server.keeper();
+        let asked_to_stop = async {
+            tokio::time::sleep(PERIOD).await;
+            stop.cancel();
+        };
+        let (memories, ()) = tokio::join!(keeper.load(Mode::Apply, &stop), asked_to_stop);
+        assert!(memories.is_none(), "it waited until it was stopped");
+        assert!(server.asked.lock().unwrap().len() > 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changed_is_saved_once_a_minute_and_at_the_stop() {
+        let server = Server::default();
+        let mut keeper = server.keeper();
+        let stop = CancellationToken::new();
+        let memories = keeper.load(Mode::Apply, &stop).await.unwrap();
+        memories.open(&orders());
+        let minutes = async {
+            tokio::time::sleep(PERIOD * 5 / 2).await;
+            stop.cancel();
+        };
+        tokio::join!(keeper.keep(&memories, &stop), minutes);
+        assert_eq!(server.writes(), 1, "nothing changed in the second minute");
+
+        let server = Server::default();
+        let mut keeper = server.keeper();
+        keeper.keep(&memories, &stop).await;
+        assert_eq!(server.writes(), 0);
+        keeper.finish(&memories).await;
+        assert_eq!(server.writes(), 1);
     }
 }

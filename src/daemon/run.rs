@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::{self, Clock};
 use super::equip::Real;
 use super::fleet::{Base, Fleet};
-use super::keeper::Keeper;
+use super::keeper::{self, Keeper};
 use super::memories::Memories;
 use super::reload::{self, Known, configmaps};
 use crate::policy::settings::Settings;
@@ -19,11 +19,14 @@ use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 use crate::sources::Connections;
 
-/// How long turns under way may take once the daemon is asked to stop: with the last save and the
-/// last answers it is gone within ten seconds.
-const LAST_TURNS: Duration = Duration::from_secs(6);
-/// How long the journal may take to write its last lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long a stop may take in all, once it was asked for. Orchestrators wait for longer, and people do
+/// not: less than ten seconds, with what it takes to leave the runtime.
+pub const STOP: Duration = Duration::from_secs(9);
+/// How long turns under way may take once the daemon is asked to stop.
+const LAST_TURNS: Duration = Duration::from_secs(5);
+/// How long the journal and the Kubernetes Events may take for their last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const _: () = assert!(LAST_TURNS.as_secs() + keeper::LAST.as_secs() + LAST_WORDS.as_secs() < STOP.as_secs());
 /// How often the connections are asked how they are.
 const HEALTH: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Runs until `stop`, then lets the turns under way finish and saves what is remembered.
+    /// Runs until `stop`, then lets the turns under way finish and saves what is remembered, within
+    /// [`STOP`].
     pub async fn run(self, stop: CancellationToken) {
         let Self { settings, equip, store, recorder, board, metrics } = self;
         let (scopes, scopes_seen) = watch::channel(configmaps::scopes(&settings.watch_namespaces));
@@ -60,7 +64,10 @@ impl Daemon {
             watch_connections(&equip.connections, &recorder, &metrics, &stop),
             lead.lead(keeper, &board, known_seen),
         );
-        if tokio::task::spawn_blocking(move || recorder.close(LAST_LINES)).await.is_err() {
+        let last = Arc::clone(&recorder);
+        let lines = tokio::task::spawn_blocking(move || last.close(LAST_WORDS));
+        let ((), lines) = tokio::join!(recorder.close_events(LAST_WORDS), lines);
+        if lines.is_err() {
             tracing::error!("the journal was not closed, by a bug in tidegate");
         }
     }
@@ -93,8 +100,8 @@ impl Lead<'_> {
             if let Some(known) = known.borrow_and_update().clone() {
                 self.recorder.policies(reload::report(&known.admission, self.settings));
                 self.recorder.refusals(clock::now());
-                fleet
-                    .muster(known.admission.policies.iter().map(|admitted| &admitted.policy), known.complete);
+                let policies = known.admission.policies.iter().map(|admitted| &admitted.policy);
+                fleet.muster(policies, known.refused());
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,

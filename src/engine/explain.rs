@@ -1,7 +1,7 @@
 //! Stage 9: the decision in words.
 
 use super::decision::{Decision, Stage, Verdict};
-use super::reason::Reason;
+use super::reason::{Reason, ReasonKind};
 use crate::policy::Rules;
 use crate::policy::units::{Replicas, records_f64};
 
@@ -87,13 +87,6 @@ pub(crate) fn counterfactual(decision: &Decision, rules: &Rules) -> String {
 
 /// What a decision waits for that does not depend on the load; `None` where only the load counts.
 fn awaited(decision: &Decision, rules: &Rules) -> Option<String> {
-    let blind = [
-        Reason::SignalMissing,
-        Reason::SignalStale,
-        Reason::SignalRejected,
-        Reason::InputRejected,
-        Reason::WarmingUp,
-    ];
     let reason = decision.reason;
     if reason == Reason::Paused {
         Some("nothing, until the policy is no longer paused".to_owned())
@@ -103,7 +96,7 @@ fn awaited(decision: &Decision, rules: &Rules) -> Option<String> {
         Some("nothing, until the target can be read".to_owned())
     } else if reason == Reason::GroupRebalancing {
         Some("the end of the rebalance".to_owned())
-    } else if blind.contains(&reason) {
+    } else if reason.kind() == ReasonKind::Blind || reason == Reason::WarmingUp {
         Some(rules.fallback.map_or_else(
             || "trusted readings".to_owned(),
             |floor| format!("trusted readings; after {} without, at least {}", floor.after, floor.replicas),

@@ -2,8 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What sort of reason it is: the one place that tells who should be told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReasonKind {
+    /// All is well, or as the operator asked.
+    Routine,
+    /// More is needed than something allows: the objective is at risk.
+    Limit,
+    /// It cannot be told yet what should be, as after every start, rollout or rebalance.
+    Passing,
+    /// The inputs cannot be trusted.
+    Blind,
+    /// The target or its consumers are not ours to size as they are.
+    Stuck,
+}
+
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident: $cure:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident($kind:ident): $cure:literal,)+) => {
         /// Why a decision came out as it did.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -21,86 +36,101 @@ macro_rules! reasons {
             pub fn cure(self) -> &'static str {
                 match self { $(Self::$name => $cure,)+ }
             }
+
+            /// What sort of reason it is.
+            pub fn kind(self) -> ReasonKind {
+                match self { $(Self::$name => ReasonKind::$kind,)+ }
+            }
         }
     };
 }
 
 reasons! {
     /// The load needs more replicas than there are.
-    LoadNeedsMore: "Nothing: the target is raised.",
+    LoadNeedsMore(Routine): "Nothing: the target is raised.",
     /// The load has needed fewer replicas for long enough.
-    LoadNeedsFewer: "Nothing: the target is lowered.",
+    LoadNeedsFewer(Routine): "Nothing: the target is lowered.",
     /// The current size fits the load.
-    AtNeed: "Nothing.",
+    AtNeed(Routine): "Nothing.",
     /// The objective holds for long enough at the current size: a short deficit is cheaper than a move.
-    ObjectiveHolds: "Nothing.",
+    ObjectiveHolds(Routine): "Nothing.",
     /// The capacity of one replica has not been measured yet: a step, to learn.
-    Probing: "State capacityPerReplica in the policy to skip the probe.",
+    Probing(Routine): "State capacityPerReplica in the policy to skip the probe.",
     /// Work arrived for a workload that rests at 0 replicas.
-    Activated: "Nothing.",
+    Activated(Routine): "Nothing.",
     /// The workload is idle, and the cooldown has passed: the last replica goes.
-    Idle: "Nothing.",
+    Idle(Routine): "Nothing.",
     /// The workload is idle, but its cooldown has not passed yet.
-    CooldownActive: "Shorten cooldown if the last replica should go earlier.",
+    CooldownActive(Routine): "Shorten cooldown if the last replica should go earlier.",
     /// The difference is within the tolerance.
-    WithinTolerance: "Lower behavior.*.tolerance to act on smaller differences.",
+    WithinTolerance(Routine): "Lower behavior.*.tolerance to act on smaller differences.",
     /// A higher recommendation within the scale-down window holds the size.
-    DownStabilizing: "Shorten behavior.scaleDown.stabilizationWindowSeconds if this is too slow.",
+    DownStabilizing(Routine): "Shorten behavior.scaleDown.stabilizationWindowSeconds if this is too slow.",
     /// A lower recommendation within the scale-up window holds the size.
-    UpStabilizing: "Shorten behavior.scaleUp.stabilizationWindowSeconds if this is too slow.",
+    UpStabilizing(Routine): "Shorten behavior.scaleUp.stabilizationWindowSeconds if this is too slow.",
     /// The capacity to be saved has not yet paid for the move.
-    NotPaidBack: "Nothing: it is looked at again as the waste adds up.",
+    NotPaidBack(Routine): "Nothing: it is looked at again as the waste adds up.",
     /// A backlog is being cleared: no replica goes before that is done.
-    CatchingUp: "Nothing.",
+    CatchingUp(Routine): "Nothing.",
     /// Recent reversals hold moves down for a while.
-    FlapPenalty: "Widen the bounds or the windows if the load really swings like this.",
+    FlapPenalty(Routine): "Widen the bounds or the windows if the load really swings like this.",
     /// The step is limited by behavior.policies, or the direction is disabled.
-    StepLimited: "Raise behavior.*.policies if this is too slow.",
+    StepLimited(Routine): "Raise behavior.*.policies if this is too slow.",
     /// The changes allowed within an hour are used up.
-    BudgetExhausted: "Raise budget.changesPerHour if the load really needs more.",
+    BudgetExhausted(Limit): "Raise budget.changesPerHour if the load really needs more.",
     /// The need lies under minReplicas.
-    AtMinReplicas: "Lower minReplicas to save more.",
+    AtMinReplicas(Routine): "Lower minReplicas to save more.",
     /// The need lies over maxReplicas.
-    AtMaxReplicas: "Raise maxReplicas: the objective is at risk.",
+    AtMaxReplicas(Limit): "Raise maxReplicas: the objective is at risk.",
     /// More replicas than partitions would idle.
-    ClampedToPartitions: "Add partitions, or make one replica faster.",
+    ClampedToPartitions(Limit): "Add partitions, or make one replica faster.",
     /// One partition alone brings more than one replica processes: replicas will not help.
-    HotPartition: "Spread the keys, or make one replica faster.",
+    HotPartition(Limit): "Spread the keys, or make one replica faster.",
     /// No replica count can hold the objective: a move takes longer than maxLag.
-    ObjectiveInfeasible: "Raise maxLag, or speed up start and rebalance.",
+    ObjectiveInfeasible(Limit): "Raise maxLag, or speed up start and rebalance.",
     /// A source gave nothing.
-    SignalMissing: "See the source's problem.",
+    SignalMissing(Blind): "See the source's problem.",
     /// A source's reading is too old.
-    SignalStale: "See the source's problem.",
+    SignalStale(Blind): "See the source's problem.",
     /// A source could not tell all of it.
-    SignalPartial: "See which partitions are unknown.",
+    SignalPartial(Blind): "See which partitions are unknown.",
     /// A source gave a value that cannot be.
-    SignalRejected: "Correct the query or the exporter.",
+    SignalRejected(Blind): "Correct the query or the exporter.",
     /// Two sources contradict each other.
-    SignalsDisagree: "Find out which one is wrong.",
+    SignalsDisagree(Blind): "Find out which one is wrong.",
     /// The first looks at a workload: rates need two.
-    WarmingUp: "Nothing: wait for the next turn.",
+    WarmingUp(Passing): "Nothing: wait for the next turn.",
     /// The consumer group is rebalancing.
-    GroupRebalancing: "Nothing, unless it lasts: then look at the consumers' logs.",
+    GroupRebalancing(Passing): "Nothing, unless it lasts: then look at the consumers' logs.",
     /// The consumer group has replicas but no members.
-    GroupWithoutMembers: "Check that the consumers use the policy's group and can reach Kafka.",
+    GroupWithoutMembers(Stuck): "Check that the consumers use the policy's group and can reach Kafka.",
     /// The target's replicas are not all ready, or a rollout is under way.
-    TargetNotSettled: "Nothing, unless it lasts: then look at the target's Pods.",
+    TargetNotSettled(Passing): "Nothing, unless it lasts: then look at the target's Pods.",
     /// The target does not exist.
-    TargetNotFound: "Correct the policy's target, or create it.",
+    TargetNotFound(Stuck): "Correct the policy's target, or create it.",
     /// The target could not be read.
-    TargetUnreadable: "See the target's problem.",
+    TargetUnreadable(Stuck): "See the target's problem.",
     /// Somebody else moves this target.
-    OwnedByOther: "Remove the other owner, or point the policy at it (an HPA, a ScaledObject).",
+    OwnedByOther(Stuck): "Remove the other owner, or point the policy at it (an HPA, a ScaledObject).",
     /// The policy is paused.
-    Paused: "Set paused: false to go on.",
+    Paused(Routine): "Set paused: false to go on.",
     /// The inputs could not be trusted for too long: raised to the fallback floor.
-    Fallback: "Restore the source.",
+    Fallback(Blind): "Restore the source.",
     /// Time ran backwards, or an input is not a number.
-    InputRejected: "Check the clocks of this machine and of the brokers.",
+    InputRejected(Blind): "Check the clocks of this machine and of the brokers.",
 }
 
 impl Reason {
+    /// Whether somebody should look.
+    pub fn is_trouble(self) -> bool {
+        matches!(self.kind(), ReasonKind::Limit | ReasonKind::Blind | ReasonKind::Stuck)
+    }
+
+    /// Whether a hold for it says nothing on what the size should be.
+    pub fn is_unknown(self) -> bool {
+        matches!(self.kind(), ReasonKind::Passing | ReasonKind::Blind | ReasonKind::Stuck)
+    }
+
     /// Every reason with its meaning and cure, as the page of the documentation.
     pub fn page() -> String {
         use strum::IntoEnumIterator as _;
@@ -123,7 +153,12 @@ mod tests {
     #[test]
     fn the_page_of_reasons_is_the_list() {
         let page = Reason::page();
-        assert_eq!(include_str!("../../docs/reasons.md"), page, "docs/reasons.md should be:\n{page}");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reasons.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(file, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(file).unwrap();
+        assert_eq!(written, page, "docs/reasons.md differs: `make golden` writes it");
     }
 
     #[test]

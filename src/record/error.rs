@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::words;
+
 /// What could not be recorded. None of these ever stops the loop.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -57,19 +59,14 @@ impl RecordError {
     }
 
     pub(super) fn read_memory(name: String, error: &kube::Error) -> Self {
-        Self::ReadMemory { name, problem: in_words(error), forbidden: is_forbidden(error) }
+        Self::ReadMemory { name, problem: words::of_kube(error), forbidden: is_forbidden(error) }
     }
 
     pub(super) fn write_memory(name: String, error: &kube::Error) -> Self {
-        Self::WriteMemory { name, problem: in_words(error), forbidden: is_forbidden(error) }
+        Self::WriteMemory { name, problem: words::of_kube(error), forbidden: is_forbidden(error) }
     }
 }
 
 fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
-}
-
-/// What went wrong, in the API server's own words where it answered.
-pub(super) fn in_words(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error { status.message.clone() } else { error.to_string() }
 }

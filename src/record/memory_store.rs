@@ -74,8 +74,12 @@ impl MemoryStore {
         for shard in self.shards..SHARDS {
             match self.read(shard).await {
                 Ok(found) if found.metadata.is_some() => self.known.insert(shard, found),
-                // Not there, or not ours to read: then there is nothing of ours in it either.
-                Ok(_) | Err(_) => break,
+                // They are created without gaps: none is behind this one.
+                Ok(_) => break,
+                // Rights end where the deployment's room for shards does.
+                Err(error) if error.is_forbidden() => break,
+                // Whether it holds memories is unknown, and unknown is not nothing.
+                Err(error) => return Err(error),
             };
         }
         let mut memories = BTreeMap::new();
@@ -118,8 +122,13 @@ impl MemoryStore {
             wanted.entry(self.shard_of(workload)).or_default().insert(key(workload), text);
         }
         let nothing = Shard::default();
-        let before = |shard: &u32| &self.known.get(shard).unwrap_or(&nothing).data;
-        let mut changed: Vec<_> = wanted.into_iter().filter(|(shard, data)| before(shard) != data).collect();
+        let known = |shard: &u32| self.known.get(shard).unwrap_or(&nothing);
+        let before = |shard: &u32| &known(shard).data;
+        // Empty ones, too, once there is anything: `load` looks for leftovers up to the first gap.
+        let some = !memories.is_empty();
+        let missing = |shard: &u32| some && known(shard).metadata.is_none();
+        let mut changed: Vec<_> =
+            wanted.into_iter().filter(|(shard, data)| before(shard) != data || missing(shard)).collect();
         changed.sort_by_key(|(shard, data)| before(shard).keys().any(|key| !data.contains_key(key)));
         Ok(changed)
     }

@@ -91,15 +91,7 @@ impl Recorder {
         self.board.set_connections(connections);
     }
 
-    /// Notes that a workload's memory was replaced from outside while its rules stayed: its journal
-    /// starts again, for the next turn's memory does not follow from the last.
-    pub fn restarted(&self, id: &WorkloadId) {
-        if let Some(journal) = &self.journal {
-            journal.forget(id);
-        }
-    }
-
-    /// Takes no more, and waits until what was taken is written or `patience` is over. Blocks: the last
+    /// Takes no more for the journal, and waits until what was taken is written or `patience` is over. Blocks: the last
     /// act of a daemon, on a thread that may.
     pub fn close(&self, patience: Duration) {
         if self.journal.as_ref().is_some_and(|journal| !journal.close(patience)) {
@@ -107,9 +99,21 @@ impl Recorder {
         }
     }
 
+    /// Takes no more Kubernetes Events, and waits until those that were taken are created or `patience`
+    /// is over.
+    pub async fn close_events(&self, patience: Duration) {
+        let Some(events) = &self.events else { return };
+        match events.close(patience).await {
+            0 => {}
+            left => warn!(left, "the last Kubernetes Events could not be written in time"),
+        }
+    }
+
     fn forget(&self, id: &WorkloadId) {
         self.metrics.forget(id);
-        self.restarted(id);
+        if let Some(journal) = &self.journal {
+            journal.forget(id);
+        }
         if let Some(events) = &self.events {
             events.forget(id);
         }

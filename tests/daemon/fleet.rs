@@ -1,22 +1,24 @@
 //! One task per workload: pace, isolation, change, removal and stop.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tidegate::daemon::fleet::Fleet;
 use tidegate::daemon::memories::Memories;
 use tidegate::engine::Memory;
 use tidegate::policy::Mode;
-use tidegate::record::Outcome;
+use tidegate::record::{Outcome, Turn};
 use tokio::time::sleep;
 
-use super::support::{INTERVAL, Manner, Stage, policy};
+use super::support::{INTERVAL, Manner, START, Stage, policy};
 
 /// Runs a fleet of these for so many seconds of paused time.
 async fn run(stage: &Stage, names: &[&str], seconds: u64) -> Fleet {
     let mut fleet = Fleet::new(stage.base(Memories::default()));
     let policies: Vec<_> = names.iter().map(|name| policy(name, &json!({}))).collect();
-    fleet.muster(&policies, true);
+    fleet.muster(&policies, Some(BTreeSet::new()));
     sleep(Duration::from_secs(seconds)).await;
     fleet
 }
@@ -50,7 +52,7 @@ async fn turns_that_a_slow_one_ran_into_are_left_out() {
     let mut base = stage.base(Memories::default());
     base.patience = Duration::from_secs(60);
     let mut fleet = Fleet::new(base);
-    fleet.muster(&[policy("slow", &json!({}))], true);
+    fleet.muster(&[policy("slow", &json!({}))], Some(BTreeSet::new()));
     sleep(Duration::from_secs(206)).await;
     let ends = stage.ends("slow");
     assert_eq!(ends.len(), 5, "{ends:?}");
@@ -79,19 +81,19 @@ async fn a_changed_policy_counts_at_once_and_keeps_what_it_can() {
     let mut fleet = run(&stage, &["orders"], 6).await;
     assert_eq!(stage.equipped(), ["sources orders", "target orders"]);
 
-    fleet.muster(&[policy("orders", &json!({"paused": true}))], true);
+    fleet.muster(&[policy("orders", &json!({"paused": true}))], Some(BTreeSet::new()));
     sleep(Duration::from_millis(1)).await;
     assert_eq!(stage.ends("orders").len(), 2, "a turn at once");
     assert!(stage.last("orders").rules.paused);
     assert_eq!(stage.equipped().len(), 2, "the same source goes on: it knows what it saw last");
 
     let other = json!({"sources": [{"kafkaLag": {"cluster": "main", "group": "other"}}]});
-    fleet.muster(&[policy("orders", &other)], true);
+    fleet.muster(&[policy("orders", &other)], Some(BTreeSet::new()));
     sleep(Duration::from_millis(1)).await;
     assert_eq!(stage.equipped(), ["sources orders", "target orders", "sources orders"]);
 
     let unchanged = policy("orders", &other);
-    fleet.muster(&[unchanged], true);
+    fleet.muster(&[unchanged], Some(BTreeSet::new()));
     sleep(Duration::from_millis(1)).await;
     assert_eq!(stage.ends("orders").len(), 3, "the same policy again is no change");
 }
@@ -100,7 +102,7 @@ async fn a_changed_policy_counts_at_once_and_keeps_what_it_can() {
 async fn a_removed_policy_takes_no_further_turn() {
     let stage = Stage::default();
     let mut fleet = run(&stage, &["invoices", "orders"], 6).await;
-    fleet.muster(&[policy("orders", &json!({}))], true);
+    fleet.muster(&[policy("orders", &json!({}))], Some(BTreeSet::new()));
     sleep(INTERVAL * 4).await;
     assert_eq!(stage.ends("invoices").len(), 1);
     assert!(stage.ends("orders").len() >= 4);
@@ -112,10 +114,12 @@ async fn memory_waits_for_a_policy_that_is_not_there_yet() {
     let id = policy("late", &json!({})).id;
     let memories = Memories::new([(id.clone(), Memory::default())].into());
     let mut fleet = Fleet::new(stage.base(memories.clone()));
-    fleet.muster(&[policy("orders", &json!({}))], false);
+    fleet.muster(&[policy("orders", &json!({}))], None);
     assert!(memories.snapshot().contains_key(&id), "not all policies have been read yet");
-    fleet.muster(&[policy("orders", &json!({}))], true);
-    assert_eq!(memories.snapshot().into_keys().map(|id| id.name).collect::<Vec<_>>(), ["orders"]);
+    fleet.muster(&[policy("orders", &json!({}))], Some([id.clone()].into()));
+    assert!(memories.snapshot().contains_key(&id), "its policy is there, and refused for now");
+    fleet.muster(&[policy("orders", &json!({}))], Some(BTreeSet::new()));
+    assert!(!memories.snapshot().contains_key(&id), "nobody asks for it any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,4 +141,58 @@ async fn a_stop_does_not_wait_for_ever() {
     let fleet = run(&stage, &["orders"], 5).await;
     assert!(!fleet.disband(Duration::from_secs(1)).await);
     assert!(stage.ends("orders").is_empty());
+}
+
+/// A fleet that may write, five seconds after its start: in the first turn of a workload that has too few
+/// replicas.
+async fn about_to_write(stage: &Stage) -> Fleet {
+    let mut base = stage.base(Memories::default());
+    base.ceiling = Mode::Apply;
+    let mut fleet = Fleet::new(base);
+    fleet.muster(&[policy("orders", &json!({"minReplicas": 5}))], Some(BTreeSet::new()));
+    sleep(Duration::from_millis(5001)).await;
+    assert!(stage.ends("orders").is_empty(), "it is in its first turn");
+    fleet
+}
+
+fn slow() -> Stage {
+    Stage::default().manner("orders", Manner::Slow(Duration::from_secs(6)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_stands_is_carried_out() {
+    let stage = slow();
+    let _fleet = about_to_write(&stage).await;
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(stage.last("orders").outcome, Outcome::Applied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_was_paused_during_its_look_is_not_carried_out() {
+    let stage = slow();
+    let mut fleet = about_to_write(&stage).await;
+    fleet.muster(&[policy("orders", &json!({"minReplicas": 5, "paused": true}))], Some(BTreeSet::new()));
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(stage.ends("orders").len(), 1);
+    assert_eq!(stage.last("orders").outcome, Outcome::Recommended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_gone_and_back_within_a_look_never_takes_two_turns_at_once() {
+    let stage = slow();
+    let mut fleet = about_to_write(&stage).await;
+    fleet.muster(&[], Some(BTreeSet::new()));
+    fleet.muster(&[policy("orders", &json!({"minReplicas": 5}))], Some(BTreeSet::new()));
+    sleep(Duration::from_secs(60)).await;
+    let turns: Vec<_> = {
+        let start: Timestamp = START.parse().unwrap();
+        let turns = stage.turns.lock().unwrap();
+        let times = |(end, turn): &(f64, Turn)| {
+            (turn.at.duration_since(start).as_secs_f64(), *end, turn.outcome.clone())
+        };
+        turns.iter().map(times).collect()
+    };
+    assert!(turns.len() >= 3, "{turns:?}");
+    assert!(turns.windows(2).all(|pair| pair[1].0 >= pair[0].1 - 0.01), "{turns:?}");
+    assert_eq!((&turns[0].2, &turns[1].2), (&Outcome::Recommended, &Outcome::Applied));
 }

@@ -1,5 +1,6 @@
 //! Policies that change while the daemon runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl Desk {
     }
 }
 
-fn policy(name: &str, max: &str) -> String {
+pub(super) fn policy(name: &str, max: &str) -> String {
     format!(
         "apiVersion: tidegate.dev/v1alpha1\nkind: ScalingPolicy\nmetadata: {{name: {name}, namespace: shop}}\n\
          spec:\n  target: {{scaleTargetRef: {{kind: Deployment, name: {name}}}}}\n  \
@@ -123,6 +124,21 @@ async fn edits_are_followed_and_a_bad_one_keeps_the_last_good_version() {
     let known = desk.next().await;
     assert_eq!(in_force(&known), ["invoices 8"]);
     assert!(known.admission.rejections.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_policies_are_refused_is_told_where_it_can_be() {
+    let mut desk = Desk::open(&[("a.yaml", &policy("orders", "many"))]);
+    desk.maps(&[]);
+    let refused = desk.next().await.refused().unwrap();
+    assert_eq!(refused.iter().map(ToString::to_string).collect::<Vec<_>>(), ["shop/orders"]);
+
+    fs::write(desk.file("b.yaml"), "kind: [").unwrap();
+    assert_eq!(desk.next().await.refused(), None, "it may be anybody's");
+
+    fs::remove_file(desk.file("b.yaml")).unwrap();
+    fs::write(desk.file("a.yaml"), policy("orders", "5")).unwrap();
+    assert_eq!(desk.next().await.refused(), Some(BTreeSet::new()));
 }
 
 #[tokio::test(start_paused = true)]

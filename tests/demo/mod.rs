@@ -1,5 +1,7 @@
 //! The demo: the same day for the same seed, honest figures, and no move down in the dark.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
@@ -101,4 +103,35 @@ fn a_reader_that_leaves_early_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// Ends the process with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn the_endpoints_answer_when_the_day_is_over() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["demo", "--hours", "1", "--serve", "127.0.0.1:0"]).stdout(Stdio::piped());
+    let mut running = Running(command.spawn().unwrap());
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let over = lines.find(|line| line.contains("stays up")).expect("it says where");
+    let address = over.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get("/readyz").starts_with("HTTP/1.1 200 "), "{}", get("/readyz"));
+    let workloads = get("/api/v1/workloads");
+    assert!(workloads.contains("\"orders\"") && workloads.contains("\"invoices\""), "{workloads}");
+    assert!(get("/metrics").contains("tidegate_"));
 }

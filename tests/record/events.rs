@@ -36,7 +36,7 @@ fn server(allowed: bool) -> (Client, Arc<Mutex<Vec<Value>>>, tokio::sync::mpsc::
                 Response::builder().status(403).body(Body::from(status.to_string().into_bytes()))
             };
             events.lock().unwrap().push(event);
-            announce.send(()).unwrap();
+            announce.send(()).ok();
             Ok::<_, Infallible>(answer.unwrap())
         }
     });
@@ -148,4 +148,22 @@ async fn a_refused_policy_is_told_once_and_again_when_its_problem_changes() {
     let names: std::collections::BTreeSet<_> =
         taken.iter().map(|event| event["metadata"]["name"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_what_was_taken_and_counts_what_it_leaves() {
+    let silent = service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+    for (client, left) in [(server(true).0, 0), (Client::new(silent, "shop"), 2)] {
+        let metrics = Metrics::new();
+        let events = Events::start(client, "tidegate-0", metrics.events.clone());
+        for second in 0..2 {
+            let mut turn = turn("orders");
+            turn.at += SignedDuration::from_secs(second);
+            events.record(&turn);
+        }
+        assert_eq!(events.close(std::time::Duration::from_secs(1)).await, left);
+        assert_eq!((metrics.events.written.get(), metrics.events.failed.get()), (2 - left, left));
+        events.record(&turn("orders"));
+        assert_eq!(metrics.events.dropped.get(), 1, "closed");
+    }
 }

@@ -19,6 +19,8 @@ use tower::service_fn;
 struct Server {
     maps: Arc<Mutex<BTreeMap<String, Value>>>,
     log: Arc<Mutex<Vec<String>>>,
+    /// ConfigMaps that are refused, and with what.
+    refused: Arc<Mutex<BTreeMap<String, StatusCode>>>,
 }
 
 impl Server {
@@ -40,6 +42,9 @@ impl Server {
         let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
         let name = if name.is_empty() { sent["metadata"]["name"].as_str().unwrap().to_owned() } else { name };
         self.log.lock().unwrap().push(format!("{} {name}", parts.method));
+        if let Some(status) = self.refused.lock().unwrap().get(&name) {
+            return problem(*status);
+        }
         let mut maps = self.maps.lock().unwrap();
         match (parts.method, maps.get(&name)) {
             (Method::GET, Some(map)) => reply(StatusCode::OK, map),
@@ -83,7 +88,7 @@ fn reply(status: StatusCode, body: &Value) -> Response<Body> {
 }
 
 fn problem(status: StatusCode) -> Response<Body> {
-    let reason = if status == StatusCode::NOT_FOUND { "NotFound" } else { "Conflict" };
+    let reason = status.canonical_reason().unwrap().replace(' ', "");
     reply(
         status,
         &json!({
@@ -217,4 +222,31 @@ async fn a_shard_that_would_be_too_large_names_the_setting() {
         "{problem}"
     );
     assert_eq!(server.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn leftovers_that_cannot_be_read_are_not_nothing_but_where_rights_end() {
+    let server = Server::default();
+    let load = async || MemoryStore::new(server.client(), "tidegate", &settings(1)).load().await;
+    let refuse = |status| server.refused.lock().unwrap().insert("tidegate-memory-1".to_owned(), status);
+    refuse(StatusCode::INTERNAL_SERVER_ERROR);
+    let problem = load().await.unwrap_err().to_string();
+    assert!(
+        problem.starts_with("the ConfigMap tidegate-memory-1 with the damping state cannot"),
+        "{problem}"
+    );
+    refuse(StatusCode::FORBIDDEN);
+    assert_eq!(load().await.unwrap(), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn one_workload_among_many_shards_is_found_with_fewer() {
+    let names: Vec<_> = (0..8).map(|number| format!("w{number}")).collect();
+    for name in &names {
+        let server = Server::default();
+        let one = memories(&[name]);
+        MemoryStore::new(server.client(), "tidegate", &settings(8)).save(&one).await.unwrap();
+        let mut fewer = MemoryStore::new(server.client(), "tidegate", &settings(1));
+        assert_eq!(fewer.load().await.unwrap(), one, "{name}");
+    }
 }

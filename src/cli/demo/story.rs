@@ -203,25 +203,10 @@ impl LaneStory {
     }
 }
 
-/// Whether a hold is for a trouble that its reader should know of: unknown inputs, or a size that
-/// cannot help. Rollouts and rebalances are everyday, and told by themselves.
+/// Whether a hold is for a trouble that its reader should know of. Rollouts and rebalances are everyday,
+/// and told by themselves.
 fn troubled(decision: &Decision) -> bool {
-    decision.verdict == Verdict::Hold
-        && matches!(
-            decision.reason,
-            Reason::SignalMissing
-                | Reason::SignalStale
-                | Reason::SignalPartial
-                | Reason::SignalRejected
-                | Reason::SignalsDisagree
-                | Reason::Fallback
-                | Reason::AtMaxReplicas
-                | Reason::HotPartition
-                | Reason::ObjectiveInfeasible
-                | Reason::BudgetExhausted
-                | Reason::TargetUnreadable
-                | Reason::InputRejected
-        )
+    decision.verdict == Verdict::Hold && decision.reason.is_trouble()
 }
 
 fn sentence(decision: &Decision) -> String {

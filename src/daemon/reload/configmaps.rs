@@ -13,8 +13,14 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::words;
+
 /// The label that makes a ConfigMap one with policies.
 pub const LABEL: &str = "tidegate.dev/policies=true";
+
+/// A watch that goes on after a failure does not say so. But one that fails again does, within the pause
+/// of ten seconds and the fifteen that connecting and answering may take: longer silence is good news.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// What is known of one watched namespace; `*` stands for all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,11 +76,20 @@ async fn keep(
 ) {
     let mut fresh = BTreeMap::new();
     let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
+    loop {
+        let event = match tokio::time::timeout(SILENCE, events.next()).await {
+            Ok(None) => return,
+            Ok(Some(event)) => Some(event),
+            Err(_) => None,
+        };
         scopes.send_if_modified(|scopes| {
             let scope = scopes.entry(name.clone()).or_default();
             let before = scope.clone();
-            take(scope, &mut fresh, event);
+            match event {
+                Some(event) => take(scope, &mut fresh, event),
+                None if scope.listed => scope.problem = None,
+                None => {}
+            }
             *scope != before
         });
     }
@@ -126,7 +141,7 @@ fn explain(error: &watcher::Error) -> String {
         watcher::Error::WatchError(status) => return status.message.clone(),
         watcher::Error::NoResourceVersion => return error.to_string(),
     };
-    let kube::Error::Api(status) = inner else { return super::chain(inner) };
+    let kube::Error::Api(status) = inner else { return words::of_kube(inner) };
     if status.code == 403 {
         return format!("{}: grant the verbs get, list and watch on configmaps", status.message);
     }
@@ -209,6 +224,30 @@ mod tests {
         .await;
         assert_eq!(texts(&scope), [("a", "2")]);
         assert!(scope.listed && scope.problem.is_some(), "a new list has only begun");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_falls_silent_after_a_problem_works_again() {
+        let (sender, mut scopes) = watch::channel(scopes(&["shop".to_owned()]));
+        let list = vec![Ok(Event::Init), Ok(Event::InitDone), Err(watcher::Error::NoResourceVersion)];
+        let events = stream::iter(list).chain(stream::pending());
+        let problem = |scopes: &Scopes| scopes["shop"].problem.is_some();
+        tokio::select! {
+            () = keep("shop".to_owned(), events, &sender) => panic!("the watch never ends"),
+            () = async {
+                scopes.wait_for(problem).await.unwrap();
+                scopes.wait_for(|scopes| !problem(scopes)).await.unwrap();
+            } => {}
+        }
+        assert!(scopes.borrow()["shop"].listed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_no_news_before_the_first_list() {
+        let (sender, scopes) = watch::channel(scopes(&["shop".to_owned()]));
+        let events = stream::iter([Err(watcher::Error::NoResourceVersion)]).chain(stream::pending());
+        tokio::time::timeout(SILENCE * 3, keep("shop".to_owned(), events, &sender)).await.unwrap_err();
+        assert!(scopes.borrow()["shop"].problem.is_some());
     }
 
     #[test]

@@ -62,9 +62,8 @@ fn collect(path: &Path, files: &mut Files) -> Result<(), Failure> {
         return collect_file(path, files).map_err(failed);
     }
     for entry in std::fs::read_dir(path).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let child = path.join(&name);
-        if !wanted(&name.to_string_lossy(), &child) {
+        let child = entry.map_err(failed)?.path();
+        if !is_document(&child) {
             continue;
         }
         match collect_file(&child, files) {
@@ -95,11 +94,14 @@ fn text(path: &Path, bytes: u64) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// Neither the kubelet's own names (`..data`, `..2026_11_21_...`) nor other hidden ones, and only what
-/// says that it is YAML or JSON.
-fn wanted(name: &str, path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    !name.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json"))
+/// Whether a directory's entry of this name is looked into. Neither the kubelet's own names (`..data`,
+/// `..2026_11_21_...`) nor other hidden ones, and only what says that it is YAML or JSON.
+pub fn is_document(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let extension = path.extension().is_some_and(|extension| {
+        ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    });
+    extension && !hidden
 }
 
 #[cfg(test)]
@@ -151,8 +153,9 @@ mod tests {
         fs::write(root.path().join("team.yaml").join("deep.yaml"), "{}").unwrap();
         fs::write(root.path().join(".hidden.yaml"), "{}").unwrap();
         fs::write(root.path().join("p.json"), "{}").unwrap();
+        fs::write(root.path().join("q.YAML"), "{}").unwrap();
         let contents = read(&[root.path().to_owned()], &Contents::default());
-        assert_eq!(names(&contents, root.path()), ["p.json"]);
+        assert_eq!(names(&contents, root.path()), ["p.json", "q.YAML"]);
         assert_eq!(contents.problems, Vec::<String>::new());
     }
 

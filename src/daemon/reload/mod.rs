@@ -4,7 +4,7 @@ pub mod configmaps;
 pub mod files;
 mod notes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::policy::WorkloadId;
 use crate::policy::admit::{Admission, Candidate, Origin, admit};
 use crate::policy::read::{Parsed, read_policies};
 use crate::policy::settings::Settings;
 use crate::record::board::{AcceptedPolicy, PolicyReport, RejectedPolicy};
+pub(super) use crate::words::of as chain;
 use configmaps::Scopes;
 use files::Contents;
 
@@ -33,6 +35,15 @@ pub struct Known {
     pub problems: Vec<String>,
 }
 
+impl Known {
+    /// Whose policies are refused; `None` where somebody's may be without our knowing: not all could be
+    /// read, or a document is too broken to tell.
+    pub fn refused(&self) -> Option<BTreeSet<WorkloadId>> {
+        let ids = self.admission.rejections.iter().map(|rejection| rejection.id.clone());
+        if self.complete { ids.collect() } else { None }
+    }
+}
+
 /// Keeps `known` true until `stop`; `None` before the first complete look, or the first that failed.
 ///
 /// When nothing can be read, what was known stays.
@@ -44,7 +55,10 @@ pub async fn keep(
 ) {
     let mut seen: Option<(Contents, Scopes)> = None;
     loop {
-        let contents = read(&settings.policy_paths, seen.as_ref().map(|(contents, _)| contents)).await;
+        let contents = tokio::select! {
+            () = stop.cancelled() => return,
+            contents = read(&settings.policy_paths, seen.as_ref().map(|(contents, _)| contents)) => contents,
+        };
         let now = (contents, scopes.borrow_and_update().clone());
         let answered = now.1.values().all(|scope| scope.listed || scope.problem.is_some());
         if answered && seen.as_ref() != Some(&now) {
@@ -139,19 +153,4 @@ pub fn report(admission: &Admission, settings: &Settings) -> PolicyReport {
         problems: rejection.problems.iter().map(ToString::to_string).collect(),
     });
     PolicyReport { accepted: accepted.collect(), rejected: rejected.collect() }
-}
-
-/// An error with all of its causes, each said once, without the names of kube's own types.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string().replace("ServiceError: ", "");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -6,7 +6,8 @@
 mod object;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,14 +15,15 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::board::RejectedPolicy;
-use super::error::in_words;
 use super::metrics::SinkCounters;
 use super::{Outcome, Turn};
 use crate::engine::Reason;
 use crate::policy::WorkloadId;
+use crate::words;
 
 /// Events that may wait for the API server.
 const QUEUE: usize = 256;
@@ -33,11 +35,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A queue to the task that creates events. Nothing here waits for the API server.
 #[derive(Debug)]
 pub struct Events {
-    queue: Sender<Event>,
+    pipe: Mutex<Pipe>,
     counters: SinkCounters,
     instance: String,
     told: Mutex<BTreeMap<WorkloadId, Told>>,
     refused: Mutex<BTreeSet<RejectedPolicy>>,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    /// `None` once closed.
+    queue: Option<Sender<Event>>,
+    /// Sent, and not yet answered.
+    waiting: Arc<AtomicU64>,
+    task: Option<JoinHandle<()>>,
 }
 
 type Words = (&'static str, Reason);
@@ -52,9 +63,11 @@ impl Events {
     /// Starts the task, on the current runtime. `instance` says which process reports: the Pod's name.
     pub fn start(client: Client, instance: &str, counters: SinkCounters) -> Self {
         let (queue, events) = channel(QUEUE);
-        tokio::spawn(create_all(client, events, counters.clone()));
+        let waiting = Arc::default();
+        let task = tokio::spawn(create_all(client, events, counters.clone(), Arc::clone(&waiting)));
+        let pipe = Pipe { queue: Some(queue), waiting, task: Some(task) };
         Self {
-            queue,
+            pipe: Mutex::new(pipe),
             counters,
             instance: instance.to_owned(),
             told: Mutex::default(),
@@ -85,9 +98,33 @@ impl Events {
     }
 
     fn send(&self, event: Event) {
-        if self.queue.try_send(event).is_err() {
+        let pipe = self.pipe();
+        pipe.waiting.fetch_add(1, Ordering::Relaxed);
+        if pipe.queue.as_ref().is_none_or(|queue| queue.try_send(event).is_err()) {
+            pipe.waiting.fetch_sub(1, Ordering::Relaxed);
             self.counters.dropped.inc();
         }
+    }
+
+    /// Takes no more, and waits until all are created or `patience` is over. How many were not.
+    pub async fn close(&self, patience: Duration) -> u64 {
+        let (task, waiting) = {
+            let mut pipe = self.pipe();
+            pipe.queue = None;
+            (pipe.task.take(), Arc::clone(&pipe.waiting))
+        };
+        if let Some(mut task) = task
+            && tokio::time::timeout(patience, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+        let left = waiting.swap(0, Ordering::Relaxed);
+        self.counters.failed.inc_by(left);
+        left
+    }
+
+    fn pipe(&self) -> MutexGuard<'_, Pipe> {
+        self.pipe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a workload.
@@ -114,10 +151,16 @@ impl Told {
 }
 
 /// Creates what is queued, one after the other.
-async fn create_all(client: Client, mut events: Receiver<Event>, counters: SinkCounters) {
+async fn create_all(
+    client: Client,
+    mut events: Receiver<Event>,
+    counters: SinkCounters,
+    waiting: Arc<AtomicU64>,
+) {
     let mut failing = false;
     while let Some(event) = events.recv().await {
         let result = create(&client, &event).await;
+        waiting.fetch_sub(1, Ordering::Relaxed);
         match &result {
             Ok(()) => {
                 counters.written.inc();
@@ -141,7 +184,7 @@ async fn create(client: &Client, event: &Event) -> Result<(), String> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     match tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), event)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(in_words(&error)),
+        Ok(Err(error)) => Err(words::of_kube(&error)),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }
 }

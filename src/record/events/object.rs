@@ -7,7 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::super::board::RejectedPolicy;
 use super::super::{Outcome, Turn};
-use crate::engine::Reason;
 
 /// The API's limit on a note, in bytes.
 const NOTE: usize = 1024;
@@ -34,7 +33,7 @@ pub(super) fn turn(turn: &Turn, instance: &str) -> Event {
         ..ObjectReference::default()
     };
     let words = Words {
-        warning: is_trouble(turn.decision.reason)
+        warning: turn.decision.reason.is_trouble()
             || matches!(turn.outcome, Outcome::Yielded { .. } | Outcome::Failed { .. }),
         reason: turn.decision.reason.to_string(),
         action: (&turn.outcome).into(),
@@ -118,33 +117,10 @@ fn api_version(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether somebody should look. What the operator asked for (paused, a bound, a budget that he set)
-/// is no trouble, unless the objective is at risk by it.
-fn is_trouble(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::AtMaxReplicas
-            | Reason::BudgetExhausted
-            | Reason::ClampedToPartitions
-            | Reason::HotPartition
-            | Reason::ObjectiveInfeasible
-            | Reason::SignalMissing
-            | Reason::SignalStale
-            | Reason::SignalPartial
-            | Reason::SignalRejected
-            | Reason::SignalsDisagree
-            | Reason::GroupWithoutMembers
-            | Reason::TargetNotFound
-            | Reason::TargetUnreadable
-            | Reason::OwnedByOther
-            | Reason::Fallback
-            | Reason::InputRejected
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Reason;
     use crate::record::samples;
 
     fn turn(outcome: Outcome, reason: Reason) -> Turn {
