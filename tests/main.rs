@@ -12,7 +12,6 @@ mod daemon;
 mod demo;
 #[cfg(test)]
 mod engine;
-#[cfg(test)]
 mod policy;
 mod record;
 #[cfg(test)]

@@ -60,8 +60,12 @@ async fn recommend(args: Args) -> anyhow::Result<ExitCode> {
     let mut taken = 1;
     loop {
         let started = Instant::now();
-        let turns = with_patience(look.look(clock::now()), known.admission.policies.len()).await;
+        let now = clock::now();
+        let turns = with_patience(look.look(now), known.admission.policies.len()).await;
         if args.watch || taken >= args.looks {
+            if args.watch && args.format == Format::Table {
+                output::print(&format!("\n{now:.0}\n"))?;
+            }
             let list: WorkloadList = turns.iter().collect();
             output::print(&output::render(&list, args.format)?)?;
             if !args.watch {
