@@ -6,8 +6,8 @@ use super::damp::stabilization::Side;
 use super::decision::{CapacityBasis, Stage};
 use super::draft::Draft;
 use super::estimate::Belief;
-use super::explain::number;
-use super::memory::Memory;
+use super::explain::{number, seconds};
+use super::memory::{Memory, lasted};
 use super::reason::Reason;
 use super::size::{self, Load, Need};
 use super::up::Objective;
@@ -46,6 +46,7 @@ pub(crate) fn decide(
         Some(low) => raise(draft, rules, memory, belief, (objective, rate, load, low), now),
         None => probe(draft, rules, memory, belief, (objective, rate), now),
     };
+    let raised = raised.or_else(|| unstick(draft, rules, memory, belief, objective, now));
     if let Some(need) = raised {
         let to = draft.to.max(draft.current);
         memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
@@ -116,6 +117,29 @@ fn probe(
     Some(wanted)
 }
 
+/// One step up where the objective has been breached for longer than the present size should have taken to
+/// catch up: then what is believed is wrong. Not where all of it waits in one partition.
+fn unstick(
+    draft: &mut Draft,
+    rules: &Rules,
+    memory: &Memory,
+    belief: &Belief,
+    objective: Objective,
+    now: Timestamp,
+) -> Option<Replicas> {
+    let patience = objective.catch_up.max(4.0 * belief.raise_seconds);
+    let since_move = memory.last_move.map_or(f64::INFINITY, |last| last.seconds_ago(now));
+    let spread = belief.sizing_backlog.is_some_and(|backlog| belief.deepest < 0.9 * backlog);
+    let to = belief.ladder.above(draft.current).min(rules.max_replicas);
+    let breached = lasted(memory.overdue_since, now);
+    if breached.min(since_move) <= patience || belief.moving || !spread || to <= draft.current {
+        return None;
+    }
+    let detail = format!("overdue for {} although {} should be enough", seconds(breached), draft.current);
+    draft.set(Stage::Up, to, Reason::Probing, detail);
+    Some(to)
+}
+
 /// Where no more are needed: whether fewer are.
 fn lower(
     draft: &mut Draft,
@@ -151,7 +175,11 @@ fn lower(
             draft.hold(Stage::Down, Reason::HotPartition, detail);
         }
     } else {
-        let (reason, detail) = binding.unwrap_or((Reason::AtNeed, covered));
+        let (reason, detail) = match binding {
+            Some(binding) => binding,
+            None if belief.overdue => (Reason::CatchingUp, format!("{covered}, and records are overdue")),
+            None => (Reason::AtNeed, covered),
+        };
         draft.set(Stage::Size, draft.current, reason, detail);
     }
     known

@@ -6,7 +6,7 @@ use super::decision::{CapacityBasis, Stage};
 use super::draft::Draft;
 use super::estimate::Belief;
 use super::explain::{number, seconds};
-use super::memory::Memory;
+use super::memory::{Memory, seconds_between};
 use super::reason::Reason;
 use super::up::Objective;
 use crate::policy::Rules;
@@ -49,11 +49,11 @@ pub(crate) fn recommendation(
         return need;
     }
     let window = f64::from(rules.down_window_seconds());
-    let calm_since = memory
+    let calm_for = memory
         .last_move
         .map_or(f64::INFINITY, |last| last.seconds_ago(now))
-        .min(memory.watched_since.map_or(0.0, |since| super::memory::seconds_between(since, now)));
-    if calm_since >= PROBE_EVERY.max(4.0 * window) - window && !catching_up(belief, objective, current) {
+        .min(memory.watched_since.map_or(0.0, |since| seconds_between(since, now)));
+    if calm_for >= PROBE_EVERY.max(4.0 * window) - window && !catching_up(belief, objective, current) {
         belief.ladder.below(current)
     } else {
         current
@@ -78,8 +78,10 @@ pub(crate) fn judge(
         draft.hold(Stage::Down, Reason::CatchingUp, detail);
         return;
     }
-    if belief.moving {
-        let detail = "the last move is still taking effect".to_owned();
+    if belief.moving || belief.unsettled {
+        let why =
+            if belief.moving { "the last move is still taking effect" } else { "not every replica is ready" };
+        let detail = why.to_owned();
         draft.hold(Stage::Down, Reason::TargetNotSettled, detail);
         return;
     }

@@ -8,6 +8,8 @@ use crate::policy::units::records_f64;
 /// One observation in figures. `None` is unknown, never zero.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Look {
+    /// Whether every source told all of its figures.
+    pub(crate) complete: bool,
     /// One entry per consumer group.
     pub(crate) groups: Vec<Group>,
     /// Records per second that arrive, by metrics.
@@ -57,8 +59,8 @@ pub(crate) struct Group {
 
 impl Look {
     /// Boils an observation down. `busy_seconds`: see [`saturated`].
-    pub(crate) fn of(observation: &Observation, busy_seconds: f64) -> Self {
-        let mut look = Self::default();
+    pub(crate) fn of(observation: &Observation, complete: bool, busy_seconds: f64) -> Self {
+        let mut look = Self { complete, ..Self::default() };
         for source in &observation.sources {
             match source {
                 SourceReading::Backlog(reading) => look.groups.push(Group::of(reading, busy_seconds)),

@@ -65,7 +65,8 @@ pub fn evaluate(
         return (memory, decision);
     }
     memory.note_target(&observation.target, now);
-    let look = Look::of(observation, estimate::busy_seconds(rules));
+    let complete = trust::is_complete(rules, observation, now);
+    let look = Look::of(observation, complete, estimate::busy_seconds(rules));
     let trust = trust::sources(rules, &memory, observation, now);
     stages::note_trust(&mut memory, observation, &trust, now);
     let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);

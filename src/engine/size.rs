@@ -145,6 +145,7 @@ mod tests {
             ladder: Ladder::Rungs { partitions, rungs },
             busiest_share: share,
             moving: false,
+            unsettled: false,
             demand: None,
             deepest: 0.0,
         }

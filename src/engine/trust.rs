@@ -16,6 +16,11 @@ const STALE_INTERVALS: f64 = 3.0;
 /// Records per second that two sources may differ by without contradicting each other.
 const DISAGREE_FROM: f64 = 1.0;
 
+/// Times that can be: a millisecond to three centuries.
+const PLAUSIBLE_SECONDS: std::ops::RangeInclusive<f64> = 1e-3..=1e10;
+/// The most that a metric can say: beyond it lie no records, only mistakes.
+const PLAUSIBLE_MOST: f64 = 1e15;
+
 /// What may be done on an observation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Trust {
@@ -39,12 +44,16 @@ fn word(reason: Reason, detail: impl Into<String>) -> Word {
 }
 
 impl Trust {
-    /// The lesser of two; the first of equals.
+    /// The lesser of two; the first of equals. Less than a rebalance, which ends by itself, is only a
+    /// reading that tells nothing.
     fn and(self, other: Self) -> Self {
-        match (&self, &other) {
-            (Self::Full, _) | (Self::UpOnly(_), Self::Hold(_)) => other,
-            (Self::UpOnly(_) | Self::Hold(_), _) => self,
-        }
+        let rank = |trust: &Self| match trust {
+            Self::Full => 0,
+            Self::UpOnly(_) => 1,
+            Self::Hold(_) if !trust.is_blind() => 2,
+            Self::Hold(_) => 3,
+        };
+        if rank(&other) > rank(&self) { other } else { self }
     }
 
     /// Whether the sources told nothing that can be used. A rebalance is known, and ends by itself.
@@ -85,15 +94,30 @@ pub(crate) fn sources(rules: &Rules, memory: &Memory, seen: &Observation, now: T
         return Trust::Hold(word(Reason::SignalMissing, "the policy has no sources"));
     }
     seen.sources.iter().fold(Trust::Full, |trust, source| {
-        let one = freshness(rules, source, now).map_or_else(
-            || match source {
-                SourceReading::Backlog(reading) => backlog(rules, memory, reading, &seen.target, now),
-                SourceReading::Metric(reading) => metric(reading),
-            },
-            Trust::Hold,
-        );
-        trust.and(one)
+        let told = figures(rules, source, now);
+        trust.and(match source {
+            SourceReading::Backlog(reading) if !told.is_blind() => {
+                group(rules, memory, reading, &seen.target, now).and(told)
+            }
+            SourceReading::Backlog(_) | SourceReading::Metric(_) => told,
+        })
     })
+}
+
+/// Whether every figure was read, and can be: what the groups are doing says nothing about that.
+pub(crate) fn is_complete(rules: &Rules, seen: &Observation, now: Timestamp) -> bool {
+    !seen.sources.is_empty() && seen.sources.iter().all(|source| figures(rules, source, now) == Trust::Full)
+}
+
+/// What one source's figures are worth.
+fn figures(rules: &Rules, source: &SourceReading, now: Timestamp) -> Trust {
+    freshness(rules, source, now).map_or_else(
+        || match source {
+            SourceReading::Backlog(reading) => backlog(reading),
+            SourceReading::Metric(reading) => metric(reading),
+        },
+        Trust::Hold,
+    )
 }
 
 fn oldest(rules: &Rules) -> f64 {
@@ -125,7 +149,7 @@ fn freshness(rules: &Rules, source: &SourceReading, now: Timestamp) -> Option<Wo
 fn metric(reading: &MetricReading) -> Trust {
     match reading.value {
         None => Trust::Hold(word(Reason::SignalMissing, format!("{}: no value", reading.source))),
-        Some(value) if !value.is_finite() || value < 0.0 => {
+        Some(value) if !(0.0..=PLAUSIBLE_MOST).contains(&value) => {
             let detail = format!("{}: {value} is no {}", reading.source, reading.means);
             Trust::Hold(word(Reason::SignalRejected, detail))
         }
@@ -136,18 +160,12 @@ fn metric(reading: &MetricReading) -> Trust {
     }
 }
 
-fn backlog(
-    rules: &Rules,
-    memory: &Memory,
-    reading: &BacklogReading,
-    target: &TargetReading,
-    now: Timestamp,
-) -> Trust {
+fn backlog(reading: &BacklogReading) -> Trust {
     let name = &reading.source;
     let figures = [reading.over_seconds.unwrap_or(1.0), reading.window_seconds];
     let ages = reading.partitions.iter().filter_map(|one| one.age_seconds);
-    if figures.iter().any(|seconds| !seconds.is_finite() || *seconds <= 0.0)
-        || ages.into_iter().any(|age| !age.is_finite() || age < 0.0)
+    if figures.iter().any(|seconds| !PLAUSIBLE_SECONDS.contains(seconds))
+        || ages.into_iter().any(|age| !(0.0..=*PLAUSIBLE_SECONDS.end()).contains(&age))
     {
         return Trust::Hold(word(Reason::SignalRejected, format!("{name}: a time that cannot be")));
     }
@@ -155,14 +173,13 @@ fn backlog(
     if known == 0 {
         return Trust::Hold(word(Reason::SignalMissing, format!("{name}: no partition's lag is known")));
     }
-    let complete = if reading.quality == Quality::Partial || known < reading.partitions.len() {
+    if reading.quality == Quality::Partial || known < reading.partitions.len() {
         let of = reading.partitions.len();
         let detail = format!("{name}: {known} of {of} partitions are known");
         Trust::UpOnly(word(Reason::SignalPartial, detail))
     } else {
         Trust::Full
-    };
-    group(rules, memory, reading, target, now).and(complete)
+    }
 }
 
 fn group(

@@ -358,7 +358,8 @@ proptest! {
         play(&rules, turns, false, |memory, seen, now, _, decision| {
             let written = serde_json::to_string(memory).unwrap();
             prop_assert!(written.len() < 6 * 1024, "{} bytes: {written}", written.len());
-            let read: Memory = serde_json::from_str(&written).unwrap();
+            let read: Memory = serde_json::from_str(&written)
+                .map_err(|error| TestCaseError::fail(format!("{error}: {written}")))?;
             prop_assert_eq!(&read, memory);
             let (after, again) = evaluate(&rules, read, seen, now);
             prop_assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(decision).unwrap());

@@ -293,6 +293,24 @@ fn first_looks() -> Run {
     )
 }
 
+/// All of the load is on the partitions that the first replicas hold.
+fn lopsided() -> Run {
+    let mut weights = vec![0; 12];
+    weights[..6].fill(1);
+    let mut plant = Plant::new(World { weights, ..World::default() }, 2);
+    run(&mut plant, &hinted(), 3600, |_| 250)
+}
+
+/// Some records stay overdue although the figures say that the size is enough.
+fn stuck() -> Run {
+    let edit = |second, seen: &mut Observation| {
+        if (300..1200).contains(&second) {
+            backlog(seen, |one| one.overdue = Some(one.partition < 2));
+        }
+    };
+    edited(4, &hinted(), 2400, |_| 300, edit)
+}
+
 fn demanded() -> Run {
     edited(
         2,
@@ -327,6 +345,8 @@ fn all() -> Vec<(&'static str, Run)> {
         ("troubles", troubles()),
         ("paused", paused()),
         ("first looks", first_looks()),
+        ("lopsided", lopsided()),
+        ("stuck", stuck()),
         ("demanded", demanded()),
     ]
 }

@@ -15,7 +15,6 @@ use super::ladder::Ladder;
 use super::look::{Look, most};
 use super::memory::{Memory, lasted, since};
 use super::observation::{GroupState, Observation, SourceReading, TargetHold};
-use super::reason::Reason;
 use super::trust::Trust;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
@@ -63,6 +62,9 @@ pub(crate) struct Belief {
     pub(crate) busiest_share: Option<f64>,
     /// Whether the last move is still under way.
     pub(crate) moving: bool,
+    /// Whether replicas that were asked for are not ready, and have not been for so long that nobody waits
+    /// for them any more.
+    pub(crate) unsettled: bool,
     /// Replicas that somebody else has worked out: a floor.
     pub(crate) demand: Option<f64>,
     /// The largest part of the backlog that lies in one partition.
@@ -89,13 +91,13 @@ pub(crate) fn believe(
     now: Timestamp,
 ) -> Belief {
     memory.capacity.fade(memory.seconds_since_turn(now));
-    let fresh = count(memory, seen, look, trust);
+    let fresh = count(memory, seen, look);
     if fresh {
         watch_move(rules, memory, seen, look, now);
     }
     let usable = !trust.is_blind();
     let known = |figure: Option<f64>| figure.filter(|_| usable);
-    let rate = known(arrivals(memory, look, trust, now));
+    let rate = known(arrivals(memory, look, now));
     let overdue = usable && look.overdue(rules.window().as_secs_f64()) == Some(true);
     since(&mut memory.overdue_since, overdue, now);
     let reach = horizon(rules, memory);
@@ -127,6 +129,7 @@ pub(crate) fn believe(
         lower_seconds: memory.cost.lower_seconds(),
         ladder: Ladder::of(rules, look),
         busiest_share: smoothed,
+        unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving: (memory.cost.under_way() || memory.unsettled_since.is_some())
             && lasted(memory.unsettled_since, now) < patience
             && memory.last_move.is_some_and(|last| last.seconds_ago(now) < patience),
@@ -137,31 +140,21 @@ pub(crate) fn believe(
 
 /// The arrivals: by what was counted lately, by the broker's window before anything was, and never less
 /// than a metric says. Of an incomplete look, what is known of it where that is more.
-fn arrivals(memory: &Memory, look: &Look, trust: &Trust, now: Timestamp) -> Option<f64> {
+fn arrivals(memory: &Memory, look: &Look, now: Timestamp) -> Option<f64> {
     let counted = memory.rate.arrivals(now).or_else(|| look.window_rate());
     let partial = look
         .groups
         .iter()
         .filter_map(|group| Some(group.arrived? / group.over?))
         .reduce(|a, b| a + b)
-        .filter(|_| !is_complete(trust));
+        .filter(|_| !look.complete);
     most(most(counted, partial), look.metric_rate)
 }
 
-/// Whether every partition was counted: the group's state says nothing about that.
-fn is_complete(trust: &Trust) -> bool {
-    match trust {
-        Trust::Full => true,
-        Trust::UpOnly(word) | Trust::Hold(word) => {
-            matches!(word.reason, Reason::GroupRebalancing | Reason::GroupWithoutMembers)
-        }
-    }
-}
-
 /// Takes the look's counts into the memory, unless it was seen before. Says whether it was new.
-fn count(memory: &mut Memory, seen: &Observation, look: &Look, trust: &Trust) -> bool {
+fn count(memory: &mut Memory, seen: &Observation, look: &Look) -> bool {
     let Some(sampled) = seen.sources.iter().map(SourceReading::sampled_at).max() else { return false };
-    if !is_complete(trust) || memory.looked_at.is_some_and(|before| sampled <= before) {
+    if !look.complete || memory.looked_at.is_some_and(|before| sampled <= before) {
         return false;
     }
     memory.looked_at = Some(sampled);
