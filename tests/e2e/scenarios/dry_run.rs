@@ -112,7 +112,7 @@ async fn recommend_command(case: &Case, home: &Home, dry: &Daemon) -> Result<()>
     }
     let explain = ["explain", "dry-run/dry", "--settings", &settings, "--look"];
     let (code, output) = command(&case.dir, &kubeconfig, &explain).await?;
-    ensure!(code == 0 && output.contains("9 unprocessed records"), "explain, {code}: {output}");
+    ensure!(code == 0 && output.contains("9 needed"), "explain, {code}: {output}");
     // The same with something to do, once the group has its members again.
     home.scale("dry", 2).await?;
     home.has("dry", 2).await?;
