@@ -17,6 +17,7 @@ pub(super) fn print(out: &mut impl Write, day: &Day) -> io::Result<()> {
         out,
         "\nAfter {hours:.0} simulated hours, with the same load and the same faults for everybody:"
     )?;
+    writeln!(out, "Lag rule: 1 replica per so many unprocessed records, with an HPA's defaults.")?;
     for lane in day.lanes() {
         let objective = span(lane.max_lag());
         writeln!(out, "\nshop/{}: no record older than {objective}", lane.name())?;

@@ -1,5 +1,6 @@
 //! The scenarios.
 
+mod chart;
 mod closed_loop;
 mod dry_run;
 mod faults;
@@ -39,6 +40,8 @@ scenarios! {
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;
     "secure": 2, secure::describe_rights_are_enough;
+    "chart-installed": 1, chart::installed_by_helm;
+    "chart-renderings": 1, chart::renderings;
     "api-outage": 1, faults::the_api_server_stops;
     "broker-outage": 2, faults::the_broker_stops;
     "prometheus-outage": 1, faults::prometheus_goes;

@@ -74,7 +74,7 @@ impl Cluster {
             Ok(accounts.get_opt("default").await?)
         })
         .await?;
-        let kubelet = Kubelet::start(client.clone(), tools.clone(), dir.join("pods")).await?;
+        let kubelet = Kubelet::start(client.clone(), tools.clone(), port, dir.join("pods")).await?;
         Ok(Self {
             dir: dir.to_owned(),
             client,

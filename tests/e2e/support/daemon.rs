@@ -101,6 +101,13 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// One that the process kubelet runs: only what it answers can be seen.
+    pub(crate) fn in_a_pod(dir: &Path, port: u16) -> Self {
+        let program = Program::new(Tools::tidegate(), dir.join("tidegate.log"));
+        let url = format!("http://127.0.0.1:{port}");
+        Self { dir: dir.to_owned(), program, process: Mutex::new(None), url }
+    }
+
     /// Writes its settings. Policies come from its folder `policies`.
     pub(crate) fn prepare(setup: Setup) -> Result<Self> {
         let Setup { dir, kubeconfig, namespaces, mode, connections, further } = setup;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::container::Sandbox;
 use super::place::Tools;
 use super::process::{Process, Program};
 
@@ -41,12 +42,13 @@ impl Drop for Kubelet {
 struct Shared {
     client: Client,
     tools: Tools,
+    api_port: u16,
     logs: PathBuf,
 }
 
 impl Kubelet {
     /// Registers the node and begins to run Pods, whose logs go to `logs`.
-    pub(crate) async fn start(client: Client, tools: Tools, logs: PathBuf) -> Result<Self> {
+    pub(crate) async fn start(client: Client, tools: Tools, api_port: u16, logs: PathBuf) -> Result<Self> {
         fs::create_dir_all(&logs)?;
         let node: Node = serde_json::from_value(json!({
             "metadata": {"name": NODE},
@@ -54,7 +56,7 @@ impl Kubelet {
                 "lastHeartbeatTime": null, "lastTransitionTime": null}]},
         }))?;
         Api::all(client.clone()).create(&PostParams::default(), &node).await.context("register the node")?;
-        let shared = Arc::new(Shared { client, tools, logs });
+        let shared = Arc::new(Shared { client, tools, api_port, logs });
         Ok(Self { task: tokio::spawn(keep(shared)) })
     }
 }
@@ -96,13 +98,15 @@ impl Drop for AbortOnDrop {
 
 /// One Pod's life.
 async fn live(shared: Arc<Shared>, mut news: watch::Receiver<Pod>) {
-    let mut process = None;
+    let (mut process, mut sandbox) = (None, None);
     loop {
         let pod = news.borrow_and_update().clone();
-        let step = step(&shared, &pod, &mut process).await;
-        let pause = match step {
-            Ok(()) => Duration::from_secs(3600),
-            Err(_) => Duration::from_millis(500),
+        let step = step(&shared, &pod, &mut process, &mut sandbox).await;
+        let pause = match (step, &sandbox) {
+            (Ok(()), None) => Duration::from_secs(3600),
+            // Volumes follow their ConfigMaps.
+            (Ok(()), Some(_)) => Duration::from_secs(1),
+            (Err(_), _) => Duration::from_millis(500),
         };
         // A failed step is tried again, with the newest Pod.
         if let Ok(Err(_)) = tokio::time::timeout(pause, news.changed()).await {
@@ -111,7 +115,12 @@ async fn live(shared: Arc<Shared>, mut news: watch::Receiver<Pod>) {
     }
 }
 
-async fn step(shared: &Shared, pod: &Pod, process: &mut Option<Process>) -> Result<()> {
+async fn step(
+    shared: &Shared,
+    pod: &Pod,
+    process: &mut Option<Process>,
+    sandbox: &mut Option<Sandbox>,
+) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(shared.client.clone(), &pod.namespace().unwrap_or_default());
     if pod.metadata.deletion_timestamp.is_some() {
         if let Some(process) = process.take() {
@@ -124,11 +133,13 @@ async fn step(shared: &Shared, pod: &Pod, process: &mut Option<Process>) -> Resu
         None => bind(&pods, pod).await,
         Some(NODE) if process.is_none() => {
             let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-            let log = shared.logs.join(format!("{}.log", pod.name_any()));
-            *process = start(&shared.tools, container.context("a Pod without containers")?, &log)?;
+            *process = start(shared, pod, container.context("a Pod without containers")?, sandbox).await?;
             report(&pods, pod).await
         }
-        Some(_) => Ok(()),
+        Some(_) => match (sandbox, pod.spec.as_ref().and_then(|spec| spec.containers.first())) {
+            (Some(sandbox), Some(container)) => sandbox.refresh(&shared.client, pod, container).await,
+            _ => Ok(()),
+        },
     }
 }
 
@@ -150,13 +161,26 @@ async fn bind(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
 }
 
 /// The container's process; none for an image that does nothing.
-fn start(tools: &Tools, container: &Container, log: &Path) -> Result<Option<Process>> {
-    let program = match container.image.as_deref() {
-        Some("consumer") => tools.consumer(),
-        Some("pause") => return Ok(None),
-        other => bail!("no such image: {other:?}"),
+async fn start(
+    shared: &Shared,
+    pod: &Pod,
+    container: &Container,
+    sandbox: &mut Option<Sandbox>,
+) -> Result<Option<Process>> {
+    let log = shared.logs.join(format!("{}.log", pod.name_any()));
+    let program = match container.image.as_deref().unwrap_or_default() {
+        "pause" => return Ok(None),
+        "consumer" => {
+            Program::new(shared.tools.consumer(), &log).args(container.args.clone().unwrap_or_default())
+        }
+        image if image.contains("/tidegate:") => {
+            let (rootfs, root) = (Tools::rootfs()?, log.with_extension("root"));
+            let fresh = Sandbox::create(&shared.client, pod, container, &rootfs, &root).await?;
+            sandbox.insert(fresh).program(pod, container, shared.api_port, &log)
+        }
+        other => bail!("no such image: {other}"),
     };
-    Ok(Some(Program::new(program, log).args(container.args.clone().unwrap_or_default()).start()?))
+    Ok(Some(program.start()?))
 }
 
 async fn report(pods: &Api<Pod>, pod: &Pod) -> Result<()> {

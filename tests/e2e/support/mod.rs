@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod cluster;
+pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod kafka;
 pub(crate) mod kubelet;

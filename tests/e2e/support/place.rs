@@ -45,6 +45,18 @@ impl Tools {
         self.examples.join("consumer")
     }
 
+    /// What the image holds.
+    pub(crate) fn rootfs() -> Result<PathBuf> {
+        let rootfs = Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs");
+        ensure!(rootfs.join("usr/bin/tidegate").exists(), "{} is missing: run make rootfs", rootfs.display());
+        Ok(rootfs)
+    }
+
+    /// The chart.
+    pub(crate) fn chart() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/tidegate")
+    }
+
     /// The daemon's binary.
     pub(crate) fn tidegate() -> PathBuf {
         PathBuf::from(env!("CARGO_BIN_EXE_tidegate"))

@@ -1,0 +1,35 @@
+# The one list of commands; .ci/run calls the same.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test e2e e2e-setup rootfs golden clean
+export TIDEGATE_CACHE ?= $(HOME)/.cache/tidegate
+
+help: ## What can be made.
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what a build needs (says what, before it does).
+	@scripts/setup.sh
+
+demo: setup ## A day of an embedded simulated cluster in about a minute.
+	@cargo build --quiet --bin tidegate
+	@cargo run --quiet --bin tidegate -- demo
+
+test: setup ## Format, lints, and every test that needs no server.
+	cargo fmt --all -- --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test
+
+e2e-setup: setup ## Install the real servers into $$TIDEGATE_CACHE.
+	@tests/e2e/install.sh
+
+e2e: e2e-setup rootfs ## The suite against real Kafka, Kubernetes and Prometheus.
+	cargo build --bins --examples
+	cargo test --test e2e
+
+rootfs: setup ## Lay out in ./rootfs exactly what the image holds.
+	@scripts/rootfs.sh rootfs
+
+golden: ## Accept what the code and the chart now produce as the expected files.
+	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --test integration
+
+clean: ## Remove what was built here; the cache outside the tree stays.
+	rm -rf rootfs target
