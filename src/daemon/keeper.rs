@@ -1,6 +1,7 @@
-//! Memory between restarts: read before the first turn, written about once a minute and at the end.
+//! Memory between restarts: read before the first turn, written about once a minute and at the end, and
+//! a workload's first memory at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,9 @@ use crate::record::metrics::Metrics;
 
 /// How often changed memory is written.
 const PERIOD: Duration = Duration::from_secs(60);
+/// How often it is looked whether there is a workload of which nothing was ever written. Old memory is
+/// enough to learn from what a restart finds; no memory is not.
+const GLANCE: Duration = Duration::from_secs(1);
 /// How long the last write may take.
 pub(super) const LAST: Duration = Duration::from_secs(2);
 
@@ -24,13 +28,15 @@ pub(super) struct Keeper {
     metrics: Metrics,
     problem: Option<String>,
     saved: BTreeMap<WorkloadId, Memory>,
+    /// The workloads at the last attempt to write.
+    tried: BTreeSet<WorkloadId>,
     /// Nothing may be written: said once, not tried again.
     without: bool,
 }
 
 impl Keeper {
     pub(super) fn new(store: MemoryStore, metrics: Metrics) -> Self {
-        Self { store, metrics, problem: None, saved: BTreeMap::new(), without: false }
+        Self { store, metrics, problem: None, saved: BTreeMap::new(), tried: BTreeSet::new(), without: false }
     }
 
     /// Waits for the memory of earlier runs: to start without it, while it is merely out of reach,
@@ -47,6 +53,7 @@ impl Keeper {
             match loaded {
                 Ok(stored) => {
                     self.say(None);
+                    self.tried = stored.keys().cloned().collect();
                     self.saved.clone_from(&stored);
                     return Some(Memories::new(stored));
                 }
@@ -64,12 +71,17 @@ impl Keeper {
         }
     }
 
-    /// Writes what changed, about once a minute until `stop`.
+    /// Writes what changed, about once a minute and where a workload is new, until `stop`.
     pub(super) async fn keep(&mut self, memories: &Memories, stop: &CancellationToken) {
         let save = async {
+            let mut waited = Duration::ZERO;
             loop {
-                tokio::time::sleep(PERIOD).await;
-                self.save(memories).await;
+                tokio::time::sleep(GLANCE).await;
+                waited += GLANCE;
+                if waited >= PERIOD || !memories.filled().is_subset(&self.tried) {
+                    waited = Duration::ZERO;
+                    self.save(memories).await;
+                }
             }
         };
         // A save that is cut short is made good by the last one.
@@ -87,6 +99,7 @@ impl Keeper {
     }
 
     async fn save(&mut self, memories: &Memories) {
+        self.tried = memories.filled();
         let now = memories.snapshot();
         if self.without || now == self.saved {
             return;

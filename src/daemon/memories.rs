@@ -33,6 +33,12 @@ impl Memories {
         self.lock().retain(|id, _| ids.contains(id));
     }
 
+    /// The workloads that there is something to remember of.
+    pub fn filled(&self) -> BTreeSet<WorkloadId> {
+        let empty = Memory::default();
+        self.lock().iter().filter(|(_, memory)| **memory != empty).map(|(id, _)| id.clone()).collect()
+    }
+
     /// Everything, to be stored.
     pub fn snapshot(&self) -> BTreeMap<WorkloadId, Memory> {
         self.lock().clone()

@@ -19,6 +19,8 @@ const PARTITIONS: i32 = 12;
 const CAPACITY: u32 = 200;
 /// The objective.
 const MAX_LAG: f64 = 20.0;
+/// What the daemon, the consumers' start and the catching up may take after the step up.
+const REACTION: Duration = Duration::from_secs(50);
 /// Turns, of a second each, until the load's last step must have been followed.
 const MOST_TURNS: usize = 300;
 /// Replica counts that make a difference to 12 partitions.
@@ -87,6 +89,10 @@ pub(super) async fn load_steps_up_and_down(case: Case) -> Result<()> {
     ensure!(within_one_rung(high, 1200)?, "at 1200/s it had {high}");
     ensure!(within_one_rung(low, 200)?, "at 200/s it ended with {low}");
     ensure!(probe.worst(begin, stepped)? < MAX_LAG, "the objective was missed at 300/s");
+    ensure!(
+        probe.worst(stepped + REACTION, dropped)? < MAX_LAG,
+        "the objective was still missed {REACTION:?} after the step to 1200/s"
+    );
     ensure!(probe.worst(dropped, end)? < MAX_LAG, "the objective was missed at 200/s");
     daemon.alive()
 }

@@ -110,6 +110,9 @@ async fn recommend_command(case: &Case, home: &Home, dry: &Daemon) -> Result<()>
     for (field, wanted) in [("current", 6), ("desired", 6), ("backlog", 9)] {
         ensure!(*at(&answer, &format!("/workloads/0/{field}")) == wanted, "{field}: {answer:#}");
     }
+    let explain = ["explain", "dry-run/dry", "--settings", &settings, "--look"];
+    let (code, output) = command(&case.dir, &kubeconfig, &explain).await?;
+    ensure!(code == 0 && output.contains("9 needed"), "explain, {code}: {output}");
     // The same with something to do, once the group has its members again.
     home.scale("dry", 2).await?;
     home.has("dry", 2).await?;

@@ -81,6 +81,8 @@ impl Steady {
         daemon.policies("steady.yaml", &policy(Some(case.name), case.name, &spec(case.name, over)))?;
         let steady = Self { name: case.name, home, admin: kafka.admin()?, daemon, log };
         steady.says("AtNeed").await?;
+        // Ready answers 200 only.
+        steady.daemon.get("/readyz").await?;
         Ok(steady)
     }
 
