@@ -15,5 +15,7 @@ mod engine;
 mod policy;
 mod record;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod sources;
 mod web;

@@ -8,6 +8,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 mod setup;
+pub mod simulate;
 mod table;
 pub mod validate;
 
@@ -37,6 +38,7 @@ enum Command {
     /// Say why a workload has the size it has, and what would change it
     Explain(explain::Args),
     Replay(replay::Args),
+    Simulate(simulate::Args),
     Validate(validate::Args),
     Schema(schema::Args),
 }
@@ -61,6 +63,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Recommend(args) => quietly(level).and_then(|()| recommend::run(args)),
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
         Command::Replay(args) => replay::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),
     }
