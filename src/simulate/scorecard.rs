@@ -49,13 +49,13 @@ pub struct Figures {
     pub stopped_seconds: f64,
     /// Their share of the time.
     pub stopped_share: f64,
-    /// theta_U: how much was missing, relative to the demand.
+    /// `theta_U`: how much was missing, relative to the demand.
     pub under_provisioned_percent: f64,
-    /// theta_O: how much was too much, relative to the demand.
+    /// `theta_O`: how much was too much, relative to the demand.
     pub over_provisioned_percent: f64,
-    /// tau_U: share of the time with too little.
+    /// `tau_U`: share of the time with too little.
     pub under_time_percent: f64,
-    /// tau_O: share of the time with too much.
+    /// `tau_O`: share of the time with too much.
     pub over_time_percent: f64,
     /// upsilon: share of the time in which size and demand do not move alike.
     pub instability_percent: f64,

@@ -182,14 +182,13 @@ impl<'a> Eyes<'a> {
             Some(SourceReading::Backlog(reading)) => reading,
             Some(SourceReading::Metric(_)) | None => self.reading.clone(),
         };
-        match seen {
-            Some(snapshot) => self.tell(&mut reading, snapshot),
-            None => {
-                // As the daemon has it where a source does not answer.
-                reading.quality = Quality::Missing;
-                reading.problem = Some("no answer".to_owned());
-                reading.sampled_at = now;
-            }
+        if let Some(snapshot) = seen {
+            self.tell(&mut reading, snapshot);
+        } else {
+            // As the daemon has it where a source does not answer.
+            reading.quality = Quality::Missing;
+            reading.problem = Some("no answer".to_owned());
+            reading.sampled_at = now;
         }
         self.observation.sources.push(SourceReading::Backlog(reading));
         &self.observation

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "consumer-eager",
         value_parser = clap::builder::PossibleValuesParser::new(PRESETS))]
     plant: String,
-    /// Changes a figure of the plant, such as start_seconds=30, skew=0.8, gap_share=0.05; may be repeated
+    /// Changes a figure of the plant, such as `start_seconds=30` or `skew=0.8`; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// A policy whose bounds, objective and damping Tidegate decides by; the first of the file
@@ -74,6 +74,7 @@ enum Format {
 struct Rivals(Vec<Rival>);
 
 /// Runs the trace, and writes the scorecard.
+#[expect(clippy::needless_pass_by_value, reason = "commands own their arguments")]
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let trace = args.load()?;
     let mut plant = Plant::preset(&args.plant).context("no such plant")?;

@@ -123,7 +123,9 @@ impl<'a> Search<'a> {
         let mut below = 0;
         for (state, pool) in states.iter().zip(pools.iter_mut()) {
             let more = f64::from(state.replicas - below) * ahead;
-            upward.iter_mut().for_each(|label| label.cost += more);
+            for label in &mut upward {
+                label.cost += more;
+            }
             pool.clone_from(&upward);
             merge(&upward, &state.labels, *bucket, spare);
             std::mem::swap(&mut upward, spare);

@@ -1,6 +1,6 @@
 //! The Flink Kubernetes Operator's autoscaler for a job of one vertex that reads Kafka.
-//! Source: apache/flink-kubernetes-operator, flink-autoscaler (ScalingMetricEvaluator, JobVertexScaler,
-//! DelayedScaleDown), 1.16.
+//! Source: apache/flink-kubernetes-operator, flink-autoscaler (`ScalingMetricEvaluator`, `JobVertexScaler`,
+//! `DelayedScaleDown`), 1.16.
 //!
 //! With the window's arrival rate T, backlog K per catch-up time, true rate R of the present size and
 //! restart time D, a size is right while R lies between `K + T/max` and `K + T D/catch-up + T/min`.

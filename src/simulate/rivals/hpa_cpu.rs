@@ -38,12 +38,9 @@ pub(super) fn grid(course: &Course) -> Vec<Candidate> {
         Candidate::new(format!("CPU at {target}, down after {window} s"), rule)
     };
     let mut grid = vec![candidate(0.7, 300.0)];
-    for target in [0.5, 0.6, 0.7, 0.8, 0.85] {
-        for window in [300.0, 900.0, 1800.0] {
-            if !(target == 0.7 && window == 300.0) {
-                grid.push(candidate(target, window));
-            }
-        }
+    grid.extend([0.5, 0.6, 0.8, 0.85].map(|target| candidate(target, 300.0)));
+    for window in [900.0, 1800.0] {
+        grid.extend([0.5, 0.6, 0.7, 0.8, 0.85].map(|target| candidate(target, window)));
     }
     grid
 }

@@ -1,5 +1,5 @@
 //! KEDA's `kafka` scaler: the group's lag as an external metric with an average value, on an HPA.
-//! Source: kedacore/keda, pkg/scalers/kafka_scaler.go; for the HPA's part see [`super::hpa`].
+//! Source: kedacore/keda, `pkg/scalers/kafka_scaler.go`; for the HPA's part see [`super::hpa`].
 //! `lagThreshold` is given in seconds of one replica's work, so that it suits any trace.
 
 use super::hpa::Behavior;
@@ -39,12 +39,9 @@ pub(super) fn grid(course: &Course) -> Vec<Candidate> {
         Candidate::new(format!("lag of {seconds} s a replica, down after {window} s"), rule)
     };
     let mut grid = vec![candidate(30.0, 300.0)];
-    for seconds in [2.0, 5.0, 10.0, 30.0, 60.0] {
-        for window in [300.0, 900.0, 3600.0] {
-            if !(seconds == 30.0 && window == 300.0) {
-                grid.push(candidate(seconds, window));
-            }
-        }
+    grid.extend([2.0, 5.0, 10.0, 60.0].map(|seconds| candidate(seconds, 300.0)));
+    for window in [900.0, 3600.0] {
+        grid.extend([2.0, 5.0, 10.0, 30.0, 60.0].map(|seconds| candidate(seconds, window)));
     }
     grid
 }

@@ -3,10 +3,16 @@
 //! Every rule runs at its defaults and at the best of a small grid of settings, so that it is not beaten
 //! for want of care. What a rule needs to know of a replica's capacity it is told exactly.
 
+mod dataflow;
+mod dataproc;
+mod ds2;
 mod flink;
 mod hpa;
 mod hpa_cpu;
 mod keda_lag;
+mod managed_flink;
+mod panw;
+mod spark_streaming;
 mod static_peak;
 
 use super::course::Course;
@@ -56,11 +62,17 @@ pub struct Rival {
 }
 
 /// All of them, in the order of reports.
-pub const RIVALS: [Rival; 4] = [
+pub const RIVALS: [Rival; 10] = [
     Rival { name: "static-peak", grid: static_peak::grid },
     Rival { name: "hpa-cpu", grid: hpa_cpu::grid },
     Rival { name: "keda-lag", grid: keda_lag::grid },
     Rival { name: "flink-autoscaler", grid: flink::grid },
+    Rival { name: "ds2", grid: ds2::grid },
+    Rival { name: "dataflow", grid: dataflow::grid },
+    Rival { name: "dataproc", grid: dataproc::grid },
+    Rival { name: "palo-alto", grid: panw::grid },
+    Rival { name: "managed-flink", grid: managed_flink::grid },
+    Rival { name: "spark-streaming", grid: spark_streaming::grid },
 ];
 
 /// The least whole number of replicas that covers a share.
