@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::course::Course;
-use super::limit::{BUCKET, limit, work_bound};
+use super::limit::foresight::{HORIZONS, foresight};
+use super::limit::{BUCKET, Limit, limit, work_bound};
 use super::numbers::{count, real};
 use super::race::{Run, by_engine, by_path, by_rule};
 use super::rivals::Rival;
@@ -26,6 +27,8 @@ pub struct Contest<'a> {
     pub judge_from: f64,
     /// The rules that take part.
     pub rivals: &'a [Rival],
+    /// Whether to find out what foresight is worth. It takes many times as long as the limit alone.
+    pub foresight: bool,
 }
 
 /// What came of it.
@@ -52,6 +55,19 @@ pub struct LimitReport {
     pub rescales: u32,
     /// Replica-hours of the bare work, if nothing had to be whole and nothing could wait.
     pub work_bound_replica_hours: f64,
+    /// What it costs with less foresight; empty where not asked for.
+    pub foresight: Vec<Foresight>,
+}
+
+/// What a planner with exact but bounded foresight pays.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Foresight {
+    /// How far it sees.
+    pub horizon_seconds: f64,
+    /// Its cost.
+    pub cost_replica_hours: f64,
+    /// The same in parts of the optimum's.
+    pub rho: f64,
 }
 
 /// How one policy did.
@@ -131,7 +147,22 @@ impl Contest<'_> {
             violation_minutes: reached.violation_minutes,
             rescales: reached.rescales,
             work_bound_replica_hours: work_bound(self.course, begin, end),
+            foresight: self.ladder(&optimum, begin, end),
         }
+    }
+
+    fn ladder(&self, optimum: &Limit, begin: usize, end: usize) -> Vec<Foresight> {
+        let first = optimum.path.first().map_or(self.course.plant.min_replicas, |(_, size)| *size);
+        let rung = |horizon_seconds: &f64| {
+            let run = foresight(self.course, begin, end, *horizon_seconds, first);
+            let cost_replica_hours = figures(self.course, &run, begin, end).cost_replica_hours;
+            Foresight {
+                horizon_seconds: *horizon_seconds,
+                cost_replica_hours,
+                rho: cost_replica_hours / optimum.cost,
+            }
+        };
+        HORIZONS.iter().filter(|_| self.foresight).map(rung).collect()
     }
 
     fn judge(&self, run: &Run) -> Verdict {

@@ -94,6 +94,22 @@ impl Plant {
         })
     }
 
+    /// Reads a plant: `name=value` lines over a preset, which `preset=` names (`consumer-eager` unless it
+    /// does). Blank lines and those that start with `#` do not count.
+    pub fn read(name: &str, text: &str) -> Result<Self, SimulateError> {
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let preset = lines.iter().find_map(|line| line.strip_prefix("preset=")).unwrap_or("consumer-eager");
+        let unknown = || SimulateError::Plant {
+            problem: format!("no such preset `{preset}`: expected one of {}", PRESETS.join(", ")),
+        };
+        let mut plant = Self { name: name.to_owned(), ..Self::preset(preset.trim()).ok_or_else(unknown)? };
+        for line in lines.iter().filter(|line| !line.starts_with("preset=")) {
+            plant.set(line)?;
+        }
+        Ok(plant)
+    }
+
     /// Sets one figure by its name, as `start_seconds=30`.
     pub fn set(&mut self, assignment: &str) -> Result<(), SimulateError> {
         let wrong = |problem: String| SimulateError::Plant { problem };
@@ -235,6 +251,15 @@ mod tests {
         assert_eq!(said(&mut plant, "partitions=1.5"), "plant: `1.5` is no whole number up to 1000000");
         plant.min_replicas = 30;
         assert_eq!(plant.check().unwrap_err().to_string(), "plant: min_replicas 30 is above max_replicas 24");
+    }
+
+    #[test]
+    fn a_file_starts_from_a_preset() {
+        let read = Plant::read("ours", "# measured\npreset=flink\n\nstop_seconds=22\n").unwrap();
+        let flink = Plant::preset("flink").unwrap();
+        assert_eq!(read, Plant { name: "ours".to_owned(), stop_seconds: 22.0, ..flink });
+        let said = Plant::read("ours", "preset=storm").unwrap_err().to_string();
+        assert!(said.starts_with("plant: no such preset `storm`: expected one of consumer-eager"), "{said}");
     }
 
     #[test]

@@ -176,13 +176,22 @@ fn a_contest_knows_everybody_twice_and_the_engine_once() {
     let trace = generate("daily:mean=500,swing=300", "6h".parse().unwrap(), 3).unwrap();
     let course = Course::new(&trace, &Plant::preset("flink").unwrap(), 3).unwrap();
     let rules = default_rules(&course);
-    let contest = Contest { course: &course, rules: &rules, seed: 3, judge_from: 0.5, rivals: &RIVALS[..2] };
+    let contest = Contest {
+        course: &course,
+        rules: &rules,
+        seed: 3,
+        judge_from: 0.5,
+        rivals: &RIVALS[..2],
+        foresight: true,
+    };
     let mut told = Vec::new();
     let outcome = contest.run(|done, all, name| told.push((done, all, name.to_owned())));
     let names: Vec<_> = outcome.policies.iter().map(|one| (one.name.as_str(), one.tuned)).collect();
     let [first, second] = [RIVALS[0].name, RIVALS[1].name];
     assert_eq!(names, [(OURS, false), (first, false), (first, true), (second, false), (second, true)]);
     assert!(outcome.policies.iter().all(|one| one.rho >= 1.0 && (0.0..=1.0).contains(&one.kappa)));
+    let rhos: Vec<f64> = outcome.limit.foresight.iter().map(|rung| rung.rho).collect();
+    assert!(rhos.len() == 3 && rhos.iter().all(|rho| *rho >= 1.0 - 1e-9), "{rhos:?}");
     assert_eq!(told.last().map(|(done, all, _)| done + 1 == *all), Some(true));
     assert_eq!(told[0].2, "clairvoyant optimum");
 }

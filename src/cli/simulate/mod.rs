@@ -35,9 +35,9 @@ pub struct Args {
     /// How long the generated load lasts
     #[arg(long, value_name = "TIME", default_value = "2d", requires = "generate")]
     length: TimeSpan,
-    /// What is scaled
-    #[arg(long, value_name = "NAME", default_value = "consumer-eager",
-        value_parser = clap::builder::PossibleValuesParser::new(PRESETS))]
+    /// What is scaled: consumer-eager, consumer-cooperative, flink, flink-in-place, flink-heavy, spark, or a
+    /// file of NAME=VALUE lines, of which `preset=` names what it starts from
+    #[arg(long, value_name = "NAME|FILE", default_value = "consumer-eager")]
     plant: String,
     /// Changes a figure of the plant, such as `start_seconds=30` or `skew=0.8`; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
@@ -54,6 +54,10 @@ pub struct Args {
     /// Who else takes part: all, none, or names with commas
     #[arg(long, value_name = "NAMES", default_value = "all", value_parser = rivals)]
     rivals: Rivals,
+    /// Leave out what 5 minutes, 15 minutes and an hour of perfect foresight would be worth: on months of
+    /// trace it takes most of the time
+    #[arg(long)]
+    no_foresight: bool,
     /// How to write the answer
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -77,7 +81,7 @@ struct Rivals(Vec<Rival>);
 #[expect(clippy::needless_pass_by_value, reason = "commands own their arguments")]
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let trace = args.load()?;
-    let mut plant = Plant::preset(&args.plant).context("no such plant")?;
+    let mut plant = load_plant(&args.plant)?;
     for assignment in &args.set {
         plant.set(assignment)?;
     }
@@ -93,6 +97,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         judge_from: args.judge_from,
         rivals: &args.rivals.0,
+        foresight: !args.no_foresight,
     };
     let outcome = contest.run(progress);
     progress_ends()?;
@@ -116,6 +121,16 @@ impl Args {
             (None, None) => bail!("either --trace or --generate is needed"),
         }
     }
+}
+
+fn load_plant(name: &str) -> anyhow::Result<Plant> {
+    if let Some(plant) = Plant::preset(name) {
+        return Ok(plant);
+    }
+    let text = fs::read_to_string(name)
+        .with_context(|| format!("`{name}` is neither a file nor one of {}", PRESETS.join(", ")))?;
+    let stem = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
+    Plant::read(&stem, &text).with_context(|| name.to_owned())
 }
 
 fn read_rules(file: &Path) -> anyhow::Result<Rules> {

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::engine::explain::{number, seconds};
-use crate::simulate::contest::{Contest, LimitReport, Outcome, Standing};
+use crate::simulate::contest::{Contest, Foresight, LimitReport, Outcome, Standing};
 use crate::simulate::plant::Plant;
 use crate::simulate::trace::Trace;
 
@@ -62,7 +62,7 @@ impl Report {
         }
     }
 
-    fn title(&self) -> [String; 2] {
+    fn title(&self) -> [String; 3] {
         let (trace, plant, limit) = (&self.trace, &self.plant, &self.limit);
         [
             format!(
@@ -85,7 +85,18 @@ impl Report {
                 limit.cost_replica_hours,
                 limit.work_bound_replica_hours
             ),
+            self.foresight(),
         ]
+    }
+
+    fn foresight(&self) -> String {
+        let rungs = &self.limit.foresight;
+        if rungs.is_empty() {
+            return "What foresight is worth was not asked for.".to_owned();
+        }
+        let rung = |rung: &Foresight| format!("{} {:.2}", seconds(rung.horizon_seconds), rung.rho);
+        let ladder: Vec<String> = rungs.iter().map(rung).collect();
+        format!("With less foresight, in parts of the optimum's cost: {}.", ladder.join(", "))
     }
 
     /// For people.
@@ -112,8 +123,8 @@ impl Report {
 
     /// For pull requests and tickets.
     pub(super) fn markdown(&self) -> String {
-        let [title, limit] = self.title();
-        let mut lines = vec![title, String::new(), limit, String::new()];
+        let mut lines: Vec<String> =
+            self.title().into_iter().flat_map(|line| [line, String::new()]).collect();
         lines.push(format!("| {} | settings |", HEADINGS.map(str::to_lowercase).join(" | ")));
         lines.push(format!("|---|{}---|", "--:|".repeat(HEADINGS.len() - 1)));
         let row = |policy: &Standing| format!("| {} | {} |", cells(policy).join(" | "), policy.setting);

@@ -6,6 +6,7 @@
 //! been asked for in time: their cost is added when they arrive. Every label is a course of action, so
 //! the optimum is reached, but for the rounding of backlogs into buckets.
 
+pub mod foresight;
 mod labels;
 mod trail;
 
@@ -51,7 +52,12 @@ struct Search<'a> {
 /// The optimum from the start of step `begin` to the start of step `end`, from no backlog and any size.
 /// `bucket`: see [`BUCKET`]; 0 is exact.
 pub fn limit(course: &Course, begin: usize, end: usize, bucket: f64) -> Limit {
-    let mut search = Search::new(course, begin, end, bucket * course.nominal(1));
+    search(course, begin, end, bucket, None)
+}
+
+/// The optimum from a backlog and a size, or from none and any.
+fn search(course: &Course, begin: usize, end: usize, bucket: f64, from: Option<(f64, u32)>) -> Limit {
+    let mut search = Search::new(course, begin, end, bucket * course.nominal(1), from);
     for step in begin..end {
         search.land(step);
         search.change(step);
@@ -62,16 +68,21 @@ pub fn limit(course: &Course, begin: usize, end: usize, bucket: f64) -> Limit {
 }
 
 impl<'a> Search<'a> {
-    fn new(course: &'a Course, begin: usize, end: usize, bucket: f64) -> Self {
+    fn new(course: &'a Course, begin: usize, end: usize, bucket: f64, from: Option<(f64, u32)>) -> Self {
         let mut trail = Trail::default();
         let mut states: Vec<State> = Vec::new();
         for replicas in course.plant.min_replicas..=course.plant.max_replicas {
             // A size that processes no more than a smaller one is never worth its cost.
             let adds = |state: &State| course.nominal(replicas) > course.nominal(state.replicas) + 1e-9;
-            if states.last().is_none_or(adds) {
-                let node = trail.add(begin, replicas, None);
-                let label = Label { backlog: 0.0, cost: 0.0, node, changed: None };
-                states.push(State { replicas, labels: vec![label], landing: Vec::new() });
+            let is_there = from.is_some_and(|(_, size)| size == replicas);
+            if is_there || states.last().is_none_or(adds) {
+                let mut labels = Labels::new();
+                if is_there || from.is_none() {
+                    let node = trail.add(begin, replicas, None);
+                    let backlog = from.map_or(0.0, |(backlog, _)| backlog);
+                    labels.push(Label { backlog, cost: 0.0, node, changed: None });
+                }
+                states.push(State { replicas, labels, landing: Vec::new() });
             }
         }
         let pools = vec![Labels::new(); states.len()];
