@@ -17,5 +17,7 @@ mod import;
 mod policy;
 mod record;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod sources;
 mod web;

@@ -9,6 +9,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 mod setup;
+pub mod simulate;
 mod table;
 pub mod validate;
 
@@ -39,6 +40,7 @@ enum Command {
     Explain(explain::Args),
     Import(import::Args),
     Replay(replay::Args),
+    Simulate(simulate::Args),
     Validate(validate::Args),
     Schema(schema::Args),
 }
@@ -75,6 +77,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
         Command::Import(args) => quietly(level).and_then(|()| import::run(args)),
         Command::Replay(args) => replay::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),
     }
