@@ -136,7 +136,7 @@ fn unstick(
         return None;
     }
     let detail = format!("overdue for {} although {} should be enough", seconds(breached), draft.current);
-    draft.set(Stage::Up, to, Reason::Probing, detail);
+    draft.set(Stage::Up, to, Reason::StillOverdue, detail);
     Some(to)
 }
 
@@ -178,7 +178,7 @@ fn lower(
         let (reason, detail) = match binding {
             Some(binding) => binding,
             None if belief.overdue => (Reason::CatchingUp, format!("{covered}, and records are overdue")),
-            None => (Reason::AtNeed, covered),
+            None => (Reason::AtNeed, size::fit(belief, draft.current, load)),
         };
         draft.set(Stage::Size, draft.current, reason, detail);
     }

@@ -36,6 +36,8 @@ reasons! {
     ObjectiveHolds: "Nothing.",
     /// The capacity of one replica has not been measured yet: a step, to learn.
     Probing: "State capacityPerReplica in the policy to skip the probe.",
+    /// Records stay overdue although the size should be enough: one step more than the figures ask for.
+    StillOverdue: "Look for what holds the consumers up: a slow dependency, a poisoned record, a stuck Pod.",
     /// Work arrived for a workload that rests at 0 replicas.
     Activated: "Nothing.",
     /// The workload is idle, and the cooldown has passed: the last replica goes.
@@ -73,15 +75,17 @@ reasons! {
     /// A source's reading is too old.
     SignalStale: "See the source's problem.",
     /// A source could not tell all of it.
-    SignalPartial: "See which partitions are unknown.",
+    SignalPartial: "See the source's problem, and which partitions are unknown.",
     /// A source gave a value that cannot be.
     SignalRejected: "Correct the query or the exporter.",
     /// Two sources contradict each other.
     SignalsDisagree: "Find out which one is wrong.",
-    /// The first looks at a workload: rates need two.
-    WarmingUp: "Nothing: wait for the next turn.",
+    /// No rate is known yet: it takes two looks, or a source that tells it.
+    WarmingUp: "Nothing at first; if it lasts, see whether the sources tell a rate.",
     /// The consumer group is rebalancing.
     GroupRebalancing: "Nothing, unless it lasts: then look at the consumers' logs.",
+    /// The broker did not say what the consumer group is doing.
+    GroupUnknown: "Check that the group's coordinator can be reached, and that Tidegate may describe the group.",
     /// The consumer group has replicas but no members.
     GroupWithoutMembers: "Check that the consumers use the policy's group and can reach Kafka.",
     /// The target's replicas are not all ready, or a rollout is under way.
@@ -94,7 +98,7 @@ reasons! {
     OwnedByOther: "Remove the other owner, or point the policy at it (an HPA, a ScaledObject).",
     /// The policy is paused.
     Paused: "Set paused: false to go on.",
-    /// The inputs could not be trusted for too long: raised to the fallback floor.
+    /// The inputs have been silent or doubtful for too long: raised to the fallback floor.
     Fallback: "Restore the source.",
     /// Time ran backwards, or an input is not a number.
     InputRejected: "Check the clocks of this machine and of the brokers.",

@@ -214,6 +214,7 @@ fn troubled(decision: &Decision) -> bool {
                 | Reason::SignalPartial
                 | Reason::SignalRejected
                 | Reason::SignalsDisagree
+                | Reason::GroupUnknown
                 | Reason::Fallback
                 | Reason::AtMaxReplicas
                 | Reason::HotPartition

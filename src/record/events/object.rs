@@ -133,6 +133,8 @@ fn is_trouble(reason: Reason) -> bool {
             | Reason::SignalPartial
             | Reason::SignalRejected
             | Reason::SignalsDisagree
+            | Reason::StillOverdue
+            | Reason::GroupUnknown
             | Reason::GroupWithoutMembers
             | Reason::TargetNotFound
             | Reason::TargetUnreadable
