@@ -1,6 +1,5 @@
 //! What the API server's answers mean, in words that are safe to log.
 
-
 use kube::api::ApiResource;
 use kube::core::{GroupVersion, GroupVersionKind, Status};
 use kube::discovery::{ApiCapabilities, pinned_kind};

@@ -51,16 +51,16 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
     }
 }
 
-/// While blind for too long: up to the fallback floor, never down.
+/// While silent or doubtful for too long: up to the fallback floor, never down.
 pub(crate) fn fall_back(draft: &mut Draft, rules: &Rules, memory: &Memory, now: Timestamp) {
     let Some(fallback) = rules.fallback else { return };
-    let blind = lasted(memory.blind_since, now);
-    if memory.blind_since.is_none() || blind < fallback.after.as_secs_f64() {
+    let doubtful = lasted(memory.doubtful_since, now);
+    if memory.doubtful_since.is_none() || doubtful < fallback.after.as_secs_f64() {
         return;
     }
     let to = fallback.replicas.min(rules.max_replicas);
     if to > draft.to {
-        let detail = format!("blind for {}: at least {to}", seconds(blind));
+        let detail = format!("no trusted readings for {}: at least {to}", seconds(doubtful));
         draft.set(Stage::Size, to, Reason::Fallback, detail);
     }
 }

@@ -18,6 +18,9 @@ use crate::policy::units::Replicas;
 /// The relative standard deviation of the capacity that a probe goes by.
 const PROBE_DEVIATION: f64 = 0.2;
 
+/// How much larger a size is asked for, at least, where what is believed of the present one proves wrong.
+const UNSTICK: f64 = 1.25;
+
 /// Sizes, and decides which way to go. Returns the need, where it is known.
 pub(crate) fn decide(
     draft: &mut Draft,
@@ -156,13 +159,14 @@ fn unstick(
 ) -> Option<Replicas> {
     let patience = objective.catch_up.max(4.0 * belief.raise_seconds);
     let since_move = memory.last_move.map_or(f64::INFINITY, |last| last.seconds_ago(now));
-    let to = belief.ladder.above(draft.current).min(rules.max_replicas);
+    let more = Replicas::covering(draft.current.as_f64() * UNSTICK).unwrap_or_default();
+    let to = belief.ladder.above(draft.current).max(belief.ladder.at_least(more)).min(rules.max_replicas);
     let breached = lasted(memory.overdue_since, now);
     if breached.min(since_move) <= patience || belief.moving || !belief.is_spread() || to <= draft.current {
         return None;
     }
     let detail = format!("overdue for {} although {} should be enough", seconds(breached), draft.current);
-    draft.set(Stage::Up, to, Reason::Probing, detail);
+    draft.set(Stage::Up, to, Reason::StillOverdue, detail);
     Some(to)
 }
 
@@ -203,7 +207,7 @@ fn lower(
         let (reason, detail) = match binding {
             Some(binding) => binding,
             None if belief.overdue => (Reason::CatchingUp, format!("{covered}, and records are overdue")),
-            None => (Reason::AtNeed, covered),
+            None => (Reason::AtNeed, size::fit(belief, draft.current, load)),
         };
         draft.set(Stage::Size, draft.current, reason, detail);
     }

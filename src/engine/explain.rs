@@ -1,5 +1,7 @@
 //! Stage 9: the decision in words.
 
+use jiff::Timestamp;
+
 use super::decision::{Decision, Stage, Verdict};
 use super::reason::{Reason, ReasonKind};
 use crate::policy::Rules;
@@ -85,8 +87,17 @@ pub(crate) fn counterfactual(decision: &Decision, rules: &Rules) -> String {
     format!("What would flip it: {}. Looked at again in {}.", flips.join("; "), rules.interval)
 }
 
+/// As [`counterfactual`], where the clock has stepped back since the last turn.
+pub(crate) fn clock(seen: Timestamp, rules: &Rules) -> String {
+    format!(
+        "What would flip it: a clock past {seen:.0}, the last turn. Looked at again in {}.",
+        rules.interval
+    )
+}
+
 /// What a decision waits for that does not depend on the load; `None` where only the load counts.
 fn awaited(decision: &Decision, rules: &Rules) -> Option<String> {
+    let doubtful = [Reason::SignalPartial, Reason::SignalsDisagree, Reason::GroupUnknown];
     let reason = decision.reason;
     if reason == Reason::Paused {
         Some("nothing, until the policy is no longer paused".to_owned())
@@ -96,7 +107,15 @@ fn awaited(decision: &Decision, rules: &Rules) -> Option<String> {
         Some("nothing, until the target can be read".to_owned())
     } else if reason == Reason::GroupRebalancing {
         Some("the end of the rebalance".to_owned())
-    } else if reason.kind() == ReasonKind::Blind || reason == Reason::WarmingUp {
+    } else if reason == Reason::WarmingUp {
+        Some("a rate: two looks in a row, or a source that tells it".to_owned())
+    } else if doubtful.contains(&reason) {
+        let known = "complete readings, or a load that needs more by what is known";
+        Some(rules.fallback.map_or_else(
+            || known.to_owned(),
+            |floor| format!("{known}; after {} without, at least {}", floor.after, floor.replicas),
+        ))
+    } else if reason.kind() == ReasonKind::Blind {
         Some(rules.fallback.map_or_else(
             || "trusted readings".to_owned(),
             |floor| format!("trusted readings; after {} without, at least {}", floor.after, floor.replicas),

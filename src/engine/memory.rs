@@ -49,6 +49,9 @@ pub struct Memory {
     pub(crate) watched_since: Option<Timestamp>,
     /// Since when the sources have told nothing that can be trusted.
     pub(crate) blind_since: Option<Timestamp>,
+    /// Since when they have been silent or doubtful.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) doubtful_since: Option<Timestamp>,
     /// Since when there has been nothing to do.
     pub(crate) idle_since: Option<Timestamp>,
     /// Since when the group has been rebalancing.
@@ -109,11 +112,6 @@ impl Memory {
             return self;
         }
         Self { capacity: self.capacity, ..Self::default() }
-    }
-
-    /// Whether `now` lies before the last turn.
-    pub(crate) fn lies_ahead_of(&self, now: Timestamp) -> bool {
-        self.seen_at.is_some_and(|seen| now < seen)
     }
 
     /// Takes note of the target. Any change of the replicas asked for counts as a move, whoever made it:

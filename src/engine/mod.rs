@@ -56,13 +56,14 @@ pub fn evaluate(
     now: Timestamp,
 ) -> (Memory, Decision) {
     let mut memory = memory.by(rules.interval, now);
-    if memory.lies_ahead_of(now) {
+    if let Some(seen) = memory.seen_at.filter(|seen| now < *seen) {
         // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
         let word = Word {
             reason: Reason::InputRejected,
-            detail: "time ran backwards since the last turn".to_owned(),
+            detail: format!("the clock says {now:.0}, and the last turn was at {seen:.0}"),
         };
-        let decision = untouched(rules, observation, now, word, Estimate::default());
+        let mut decision = untouched(rules, observation, now, word, Estimate::default());
+        decision.counterfactual = explain::clock(seen, rules);
         return (memory, decision);
     }
     memory.note_target(&observation.target, now);

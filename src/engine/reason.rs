@@ -56,6 +56,8 @@ reasons! {
     ObjectiveHolds(Routine): "Nothing.",
     /// The capacity of one replica has not been measured yet: a step, to learn.
     Probing(Routine): "State capacityPerReplica in the policy to skip the probe.",
+    /// Records stay overdue although the size should be enough: one step more than the figures ask for.
+    StillOverdue(Limit): "Look for what holds the consumers up: a slow dependency, a poisoned record, a stuck Pod.",
     /// Work arrived for a workload that rests at 0 replicas.
     Activated(Routine): "Nothing.",
     /// The workload is idle, and the cooldown has passed: the last replica goes.
@@ -93,15 +95,17 @@ reasons! {
     /// A source's reading is too old.
     SignalStale(Blind): "See the source's problem.",
     /// A source could not tell all of it.
-    SignalPartial(Blind): "See which partitions are unknown.",
+    SignalPartial(Blind): "See the source's problem, and which partitions are unknown.",
     /// A source gave a value that cannot be.
     SignalRejected(Blind): "Correct the query or the exporter.",
     /// Two sources contradict each other.
     SignalsDisagree(Blind): "Find out which one is wrong.",
-    /// The first looks at a workload: rates need two.
-    WarmingUp(Passing): "Nothing: wait for the next turn.",
+    /// No rate is known yet: it takes two looks, or a source that tells it.
+    WarmingUp(Passing): "Nothing at first; if it lasts, see whether the sources tell a rate.",
     /// The consumer group is rebalancing.
     GroupRebalancing(Passing): "Nothing, unless it lasts: then look at the consumers' logs.",
+    /// The broker did not say what the consumer group is doing.
+    GroupUnknown(Blind): "Check that the group's coordinator can be reached, and that Tidegate may describe the group.",
     /// The consumer group has replicas but no members.
     GroupWithoutMembers(Stuck): "Check that the consumers use the policy's group and can reach Kafka.",
     /// The target's replicas are not all ready, or a rollout is under way.
@@ -114,7 +118,7 @@ reasons! {
     OwnedByOther(Stuck): "Remove the other owner, or point the policy at it (an HPA, a ScaledObject).",
     /// The policy is paused.
     Paused(Routine): "Set paused: false to go on.",
-    /// The inputs could not be trusted for too long: raised to the fallback floor.
+    /// The inputs have been silent or doubtful for too long: raised to the fallback floor.
     Fallback(Blind): "Restore the source.",
     /// Time ran backwards, or an input is not a number.
     InputRejected(Blind): "Check the clocks of this machine and of the brokers.",

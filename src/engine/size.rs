@@ -1,6 +1,7 @@
 //! Stage 4: the replicas needed. One small function per objective.
 
 use super::estimate::Belief;
+use super::explain::number;
 use super::ladder::Ladder;
 use super::look::Look;
 use crate::policy::Rules;
@@ -97,6 +98,27 @@ pub(crate) fn by_age(belief: &Belief, load: Load, capacity: f64) -> Need {
     };
     let hot = belief.busiest_share.is_some_and(|share| share * load.rate > capacity);
     Need { replicas, quotient, demand, hot }
+}
+
+/// How the present size and the load compare, in words.
+pub(crate) fn fit(belief: &Belief, current: Replicas, load: Load) -> String {
+    let noun = if current.0 == 1 { "replica" } else { "replicas" };
+    let load = match belief.rate {
+        // What there is beside the arrivals is told where it matters.
+        Some(rate) if load.demand() <= 1.1 * rate => format!("{} arrive", number(rate)),
+        _ => format!("{} are to be covered", number(load.demand())),
+    };
+    match (belief.capacity.mean, belief.capacity.demonstrated) {
+        (Some(capacity), _) => {
+            let most = number(capacity * current.as_f64());
+            format!("{current} {noun} can process about {most} records/s; {load}")
+        }
+        (None, Some(least)) => {
+            let least = number(least * current.as_f64());
+            format!("{current} {noun} can process at least {least} records/s; {load}")
+        }
+        (None, None) => format!("{load} each second; what a replica can process is not known yet"),
+    }
 }
 
 /// One replica for every `records` unprocessed, as KEDA counts: the most that any group or metric asks for,

@@ -18,6 +18,7 @@ use crate::policy::{Objective, Rules};
 /// Takes note of since when the sources have been trusted, and the group calm.
 pub(crate) fn note_trust(memory: &mut Memory, seen: &Observation, trust: &Trust, now: Timestamp) {
     since(&mut memory.blind_since, trust.is_blind(), now);
+    since(&mut memory.doubtful_since, trust.is_doubtful(), now);
     let rebalancing = seen
         .sources
         .iter()
@@ -43,11 +44,13 @@ pub(crate) fn run(
     let need = match trust {
         Trust::Hold(word) => {
             draft.hold(Stage::Trust, word.reason, word.detail.clone());
-            bounds::fall_back(draft, rules, memory, now);
             None
         }
         Trust::Full | Trust::UpOnly(_) => judge(draft, rules, memory, belief, look, trust, now),
     };
+    if *trust != Trust::Full {
+        bounds::fall_back(draft, rules, memory, now);
+    }
     damp::apply(draft, rules, memory, now);
     bounds::enforce(draft, rules);
     need

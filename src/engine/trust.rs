@@ -69,6 +69,17 @@ impl Trust {
     pub(crate) fn is_blind(&self) -> bool {
         matches!(self, Self::Hold(word) if word.reason != Reason::GroupRebalancing)
     }
+
+    /// Whether the sources are silent, or cannot tell the whole of it. What the group is known to be doing is
+    /// no doubt.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        match self {
+            Self::Full => false,
+            Self::UpOnly(word) | Self::Hold(word) => {
+                !matches!(word.reason, Reason::GroupRebalancing | Reason::GroupWithoutMembers)
+            }
+        }
+    }
 }
 
 /// Why the target must be left alone, if it must.
@@ -208,7 +219,7 @@ fn group(
             format!("{name}: the group is {} although replicas are ready", reading.group),
         )),
         GroupState::Unknown => {
-            Trust::UpOnly(word(Reason::SignalPartial, format!("{name}: the group's state is unknown")))
+            Trust::UpOnly(word(Reason::GroupUnknown, format!("{name}: the group's state is unknown")))
         }
         GroupState::Rebalancing => {
             // A rebalance that outlasts what a move was ever seen to cost, with the objective breached, is

@@ -5,6 +5,7 @@ use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
 use super::settings::Settings;
 use super::source::{Meaning, SourceSpec};
+use super::target::TargetSpec;
 use super::units::TimeSpan;
 use super::{Policy, WorkloadId};
 
@@ -119,7 +120,7 @@ fn objective(spec: &ObjectiveSpec) -> Result<Objective, Flaw> {
 }
 
 fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
-    let PolicySpec { min_replicas: min, max_replicas: max, fallback, .. } = spec;
+    let PolicySpec { min_replicas: min, max_replicas: max, fallback, target, .. } = spec;
     let mut flaws = Vec::new();
     if max.0 == 0 {
         flaws.push(
@@ -129,6 +130,13 @@ fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
     } else if min > max {
         let message = format!("`minReplicas` {min} is above `maxReplicas` {max}");
         flaws.push(Flaw::new("spec.minReplicas", message));
+    }
+    if min.0 == 0 && matches!(target, TargetSpec::HorizontalPodAutoscaler(_)) {
+        flaws.push(
+            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a `horizontalPodAutoscaler`")
+                .expected("at least 1")
+                .hint("the API server refuses an HPA that may rest at 0; a `scaledObject` or a `scaleTargetRef` may"),
+        );
     }
     if let Some(FallbackSpec { replicas, .. }) = fallback
         && replicas > max
@@ -147,6 +155,7 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
             flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
         }
     }
+    let has_kafka = spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_)));
     let gives = |wanted: &[Meaning]| {
         spec.sources.iter().any(|source| match source {
             SourceSpec::KafkaLag(_) => true,
@@ -162,11 +171,35 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
                 .hint("add a `kafkaLag` source, or a `prometheus` one that means `backlog`"),
         );
     }
-    let waking = [Meaning::Backlog, Meaning::BacklogAge, Meaning::ArrivalRate, Meaning::Demand];
+    if matches!(objective, Some(Objective::MaxLag { .. })) && !spec.sources.is_empty() && !has_kafka {
+        flaws.extend(max_lag_by_metrics(spec, gives(&[Meaning::ArrivalRate]), gives(&[Meaning::Demand])));
+    }
+    let waking = [Meaning::Backlog, Meaning::ArrivalRate, Meaning::Demand];
     if spec.min_replicas.0 == 0 && !spec.sources.is_empty() && !gives(&waking) {
         flaws.push(
             Flaw::new("spec.minReplicas", "at 0 replicas nothing would tell that work has arrived")
                 .hint("add a `kafkaLag` source, or a `prometheus` one that means `backlog` or `arrivalRate`"),
+        );
+    }
+    flaws
+}
+
+/// What `maxLag` lacks where only metrics tell of the work: a rate to size by, and what a replica can do, for that
+/// is learnt from a consumer group's commits alone. A demand that somebody else has worked out needs neither.
+fn max_lag_by_metrics(spec: &PolicySpec, rate: bool, demand: bool) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    if !rate && !demand {
+        flaws.push(
+            Flaw::new("spec.objective.maxLag", "`maxLag` is sized by a rate, and no source tells one").hint(
+                "add a `kafkaLag` source, or a `prometheus` one that means `arrivalRate`; or use `lagPerReplica`",
+            ),
+        );
+    }
+    if rate && !demand && spec.capacity_per_replica.is_none() {
+        flaws.push(
+            Flaw::new("spec", "`capacityPerReplica` is missing in `spec`")
+                .expected("records per second that one replica processes")
+                .hint("without a `kafkaLag` source nobody can measure it"),
         );
     }
     flaws

@@ -3,7 +3,9 @@
 use jiff::SignedDuration;
 use tidegate::engine::observation::{GroupState, Meaning, Observation, Quality, SourceReading, TargetHold};
 use tidegate::engine::{Memory, Reason, evaluate};
-use tidegate::policy::{Replicas, Rules};
+use tidegate::policy::read::read_policies;
+use tidegate::policy::rules::Fallback;
+use tidegate::policy::{Replicas, Rules, TimeSpan};
 
 use super::plant::{Plant, Run, World, after, lag_rules, run_edited};
 use super::scenarios::{backlog, edited, group, hinted, metric, quality};
@@ -126,4 +128,79 @@ fn doubt_about_a_workload_at_rest_is_told() {
     let run = edited(0, &rules, 60, |_| 0, |_, seen| quality(seen, Quality::Partial));
     let last = run.decisions.last().unwrap();
     assert_eq!((last.reason, last.desired), (Reason::SignalPartial, Some(Replicas(0))));
+}
+
+#[test]
+fn lasting_doubt_raises_to_the_floor_too() {
+    let fallback = Fallback { after: TimeSpan::from_secs(180), replicas: Replicas(8) };
+    let rules = Rules { fallback: Some(fallback), ..hinted() };
+    let told = |doubt: fn(&mut Observation)| {
+        let spoil = |second, seen: &mut Observation| {
+            if (60..420).contains(&second) {
+                doubt(seen);
+            }
+        };
+        let run = edited(4, &rules, 420, |_| 300, spoil);
+        run.moves.first().copied()
+    };
+    let partial = |seen: &mut Observation| quality(seen, Quality::Partial);
+    let unknown_group = |seen: &mut Observation| group(seen, GroupState::Unknown);
+    let disagreeing = |seen: &mut Observation| metric(seen, Meaning::ArrivalRate, 0.0);
+    for doubt in [partial, unknown_group, disagreeing] {
+        assert_eq!(told(doubt), Some((243, 4, 8)), "the first doubt is at 63 s");
+    }
+    assert_eq!(told(|seen| group(seen, GroupState::Empty)), None, "what the group does is known");
+    let more = Rules { min_replicas: Replicas(1), ..rules.clone() };
+    assert_eq!(edited(12, &more, 420, |_| 300, |_, seen| partial(seen)).moves, [], "it never lowers");
+}
+
+/// The recipe for work outside of Kafka, on what a queue may look like.
+#[test]
+fn the_prometheus_recipe_scales() {
+    let text = include_str!("../../config/policies/prometheus-backlog.yaml");
+    let interval = TimeSpan::from_secs(15);
+    let policy = read_policies("recipe", text, None, interval).remove(0).result.unwrap();
+    let mut replicas = Replicas(1);
+    let mut memory = Memory::default();
+    let mut moves = Vec::new();
+    for turn in 0..240_u64 {
+        let busy = turn < 40;
+        let mut seen = Plant::new(World::default(), usize::try_from(replicas.0).unwrap()).observe(300);
+        let now = after(15 * turn);
+        seen.target.sampled_at = now;
+        seen.sources.clear();
+        metric(&mut seen, Meaning::Backlog, if busy { 4000.0 } else { 10.0 });
+        metric(&mut seen, Meaning::ArrivalRate, if busy { 90.0 } else { 5.0 });
+        let (next, decision) = evaluate(&policy.rules, memory, &seen, now);
+        memory = next;
+        if let Some(change) = decision.change {
+            moves.push((turn, decision.reason, change.replicas.0));
+            replicas = change.replicas;
+        }
+    }
+    assert_eq!(moves[0].1, Reason::LoadNeedsMore, "{moves:?}");
+    assert!(moves[0].0 <= 1 && moves[0].2 >= 5, "{moves:?}");
+    assert_eq!(moves.last().map(|last| (last.1, last.2)), Some((Reason::LoadNeedsFewer, 1)), "{moves:?}");
+}
+
+#[test]
+fn a_clock_that_went_back_says_until_when() {
+    let seen = Plant::new(World::default(), 2).observe(60);
+    let (memory, _) = evaluate(&hinted(), Memory::default(), &seen, after(60));
+    let (_, decision) = evaluate(&hinted(), memory, &seen, after(45));
+    assert_eq!(decision.reason, Reason::InputRejected);
+    assert_eq!(
+        decision.counterfactual,
+        "What would flip it: a clock past 2026-01-05T08:01:00Z, the last turn. Looked at again in 15s."
+    );
+}
+
+#[test]
+fn what_fits_is_said_with_what_it_can_take() {
+    let sentence = |rules: &Rules, load: u64| {
+        edited(2, rules, 300, |_| load, |_, _| {}).decisions.last().unwrap().sentence.clone()
+    };
+    let known = sentence(&hinted(), 210);
+    assert!(known.starts_with("Hold at 2: 2 replicas can process about 400 records/s; "), "{known}");
+    assert!(known.ends_with("; 210 arrive."), "{known}");
 }

@@ -270,6 +270,7 @@ fn troubles() -> Run {
                     reading.sampled_at = reading.sampled_at.checked_add(ahead).unwrap();
                 }
             }
+            23 => group(seen, GroupState::Unknown),
             _ => {}
         },
     )

@@ -349,3 +349,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_could_never_scale_is_refused() {
+    let metric = |means: &str| format!("    - prometheus: {{server: main, query: q, means: {means}}}\n");
+    let by = |metrics: &[&str], more: &str| {
+        let sources: String = metrics.iter().map(|means| metric(means)).collect();
+        let start = GOOD.find("    - kafkaLag").unwrap();
+        let end = start + GOOD[start..].find("  objective").unwrap();
+        format!("{}{sources}{}{more}", &GOOD[..start], &GOOD[end..])
+    };
+    let hpa = "horizontalPodAutoscaler: {name: orders}";
+    let for_hpa = with("scaleTargetRef: {kind: Deployment, name: orders}", hpa);
+    assert_ne!(for_hpa, GOOD);
+    let cases = [
+        by(&["backlog"], ""),
+        by(&["backlog", "arrivalRate"], ""),
+        by(&["busyShare", "arrivalRate"], ""),
+        by(&["backlogAge", "demand"], "").replace("minReplicas: 2", "minReplicas: 0"),
+        by(&["backlog", "arrivalRate"], "  capacityPerReplica: 20\n"),
+        by(&["demand"], ""),
+        for_hpa.replace("minReplicas: 2", "minReplicas: 0"),
+        for_hpa,
+    ];
+    let report: String = cases.iter().map(|text| shown(&problems_of(text, None)) + "--\n").collect();
+    insta::assert_snapshot!(report);
+}
