@@ -8,7 +8,9 @@ use super::limit::{BUCKET, Limit, limit, work_bound};
 use super::numbers::{count, real};
 use super::race::{Run, by_engine, by_path, by_rule};
 use super::rivals::Rival;
-use super::scorecard::{Figures, duels, figures};
+use super::robustness::{Bearing, Entrant, bearings};
+use super::scorecard::{Figures, cost, duels, figures};
+use super::series::{Series, arrivals};
 use crate::policy::Rules;
 
 /// What the engine is called in reports.
@@ -29,6 +31,10 @@ pub struct Contest<'a> {
     pub rivals: &'a [Rival],
     /// Whether to find out what foresight is worth. It takes many times as long as the limit alone.
     pub foresight: bool,
+    /// Whether to run everybody again under each disturbance. It takes many times as long as the rest.
+    pub robustness: bool,
+    /// Whether to keep what plots show.
+    pub plots: bool,
 }
 
 /// What came of it.
@@ -38,6 +44,18 @@ pub struct Outcome {
     pub limit: LimitReport,
     /// Everybody, the engine first.
     pub policies: Vec<Standing>,
+    /// What plots show; nothing where they were not asked for.
+    #[serde(skip)]
+    pub plots: Plots,
+}
+
+/// The judged part over time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plots {
+    /// Records per second that arrive.
+    pub arrivals: Vec<f64>,
+    /// The optimum, the engine, and everybody else, by their titles.
+    pub series: Vec<Series>,
 }
 
 /// The optimum over the judged part.
@@ -87,39 +105,67 @@ pub struct Standing {
     pub rescales_ratio: f64,
     /// The share of duels won against everybody else.
     pub kappa: f64,
+    /// How it bears disturbances; empty where not asked for.
+    pub robustness: Vec<Bearing>,
     /// All other rows.
     #[serde(flatten)]
     pub figures: Figures,
+}
+
+impl Standing {
+    /// Its name, and whether it is tuned.
+    pub fn title(&self) -> String {
+        if self.tuned { format!("{} tuned", self.name) } else { self.name.clone() }
+    }
 }
 
 impl Contest<'_> {
     /// Runs everybody. `progress` is told what is done, of how many.
     pub fn run(&self, mut progress: impl FnMut(usize, usize, &str)) -> Outcome {
         let grids: Vec<_> = self.rivals.iter().map(|rival| (rival.name, (rival.grid)(self.course))).collect();
-        let all = grids.iter().map(|(_, grid)| grid.len()).sum::<usize>() + 2;
+        let all = grids.iter().map(|(_, grid)| grid.len()).sum::<usize>() + 2 + usize::from(self.robustness);
         let mut done = 0;
         let mut tell = |name: &str| {
             progress(done, all, name);
             done += 1;
         };
         tell("clairvoyant optimum");
-        let optimum = self.limit();
+        let mut plots = Plots::default();
+        let optimum = self.limit(&mut plots);
         tell(OURS);
-        let ours = self.judge(&by_engine(self.course, self.rules, self.seed));
-        let mut policies = vec![standing(OURS, false, String::new(), ours.judged, &optimum)];
-        for (name, grid) in grids {
-            let mut runs = Vec::with_capacity(grid.len());
-            for mut candidate in grid {
+        let run = by_engine(self.course, self.rules, self.seed);
+        let ours = figures(self.course, &run, self.begin(), self.course.steps());
+        self.plot(OURS, &run, &mut plots);
+        let mut policies = vec![standing(OURS, false, String::new(), ours, &optimum)];
+        let mut entrants = vec![Entrant::Engine];
+        for (index, (name, grid)) in grids.into_iter().enumerate() {
+            let [mut default, mut best]: [Option<Verdict>; 2] = [None, None];
+            for (choice, mut candidate) in grid.into_iter().enumerate() {
                 tell(name);
                 let run = by_rule(self.course, candidate.rule.as_mut(), self.seed);
-                runs.push((candidate.setting, self.judge(&run)));
+                let learning = self.learning_cost(&run);
+                // The first of equals: the defaults win a draw.
+                if best.as_ref().is_none_or(|best| learning < best.learning) {
+                    let verdict = self.judge(&run, choice, candidate.setting, learning);
+                    default.get_or_insert_with(|| verdict.clone());
+                    best = Some(verdict);
+                }
             }
-            // The first of equals: the defaults win a draw.
-            let best = runs.iter().min_by(|(_, a), (_, b)| a.learning.total_cmp(&b.learning)).cloned();
-            for (tuned, chosen) in [(false, runs.into_iter().next()), (true, best)] {
-                policies.extend(
-                    chosen.map(|(setting, verdict)| standing(name, tuned, setting, verdict.judged, &optimum)),
-                );
+            for (tuned, verdict) in [(false, default), (true, best)] {
+                let Some(verdict) = verdict else { continue };
+                let standing = standing(name, tuned, verdict.setting, verdict.judged, &optimum);
+                let titled = |series| Series { name: standing.title(), ..series };
+                plots.series.extend(verdict.series.map(titled));
+                policies.push(standing);
+                entrants.push(Entrant::Rival { index, choice: verdict.choice });
+            }
+        }
+        if self.robustness {
+            tell("disturbances");
+            let calm = policies.iter().map(|policy| policy.rho);
+            let entrants: Vec<_> = entrants.into_iter().zip(calm).collect();
+            for (policy, bearings) in policies.iter_mut().zip(bearings(self, &entrants)) {
+                policy.robustness = bearings;
             }
         }
         let sides: Vec<(&str, &Figures)> =
@@ -127,7 +173,7 @@ impl Contest<'_> {
         for (kappa, policy) in duels(&sides).into_iter().zip(policies.iter_mut()) {
             policy.kappa = kappa;
         }
-        Outcome { limit: optimum, policies }
+        Outcome { limit: optimum, policies, plots }
     }
 
     /// The step from which is judged.
@@ -135,11 +181,21 @@ impl Contest<'_> {
         count((real(self.course.steps()) * self.judge_from).floor()).min(self.course.steps() - 1)
     }
 
-    fn limit(&self) -> LimitReport {
+    fn plot(&self, name: &str, run: &Run, plots: &mut Plots) {
+        if self.plots {
+            plots.series.push(Series::of(name, run, self.begin(), self.course.steps()));
+        }
+    }
+
+    fn limit(&self, plots: &mut Plots) -> LimitReport {
         let (begin, end) = (self.begin(), self.course.steps());
         let optimum = limit(self.course, begin, end, BUCKET);
         let run = by_path(self.course, &optimum.path, begin);
         let reached = figures(self.course, &run, begin, end);
+        if self.plots {
+            plots.arrivals = arrivals(self.course, begin, end);
+        }
+        self.plot("optimum", &run, plots);
         LimitReport {
             cost_replica_hours: optimum.cost,
             achieved_cost_replica_hours: reached.cost_replica_hours,
@@ -165,22 +221,32 @@ impl Contest<'_> {
         HORIZONS.iter().filter(|_| self.foresight).map(rung).collect()
     }
 
-    fn judge(&self, run: &Run) -> Verdict {
+    /// What a run cost before it is judged; with nothing to learn from, the judged part has to do.
+    fn learning_cost(&self, run: &Run) -> f64 {
+        let begin = self.begin();
+        cost(self.course, run, 0, if begin == 0 { self.course.steps() } else { begin })
+    }
+
+    fn judge(&self, run: &Run, choice: usize, setting: String, learning: f64) -> Verdict {
         let (begin, end) = (self.begin(), self.course.steps());
-        // With nothing to learn from, the judged part has to do.
-        let learning = if begin == 0 { end } else { begin };
         Verdict {
-            learning: figures(self.course, run, 0, learning).cost_replica_hours,
+            choice,
+            setting,
+            learning,
             judged: figures(self.course, run, begin, end),
+            series: self.plots.then(|| Series::of("", run, begin, end)),
         }
     }
 }
 
-/// What a run cost before it was judged, and how it did from there on.
+/// One choice of a rival's settings: what it cost before it was judged, and how it did from there on.
 #[derive(Debug, Clone)]
 struct Verdict {
+    choice: usize,
+    setting: String,
     learning: f64,
     judged: Figures,
+    series: Option<Series>,
 }
 
 fn standing(name: &str, tuned: bool, setting: String, figures: Figures, optimum: &LimitReport) -> Standing {
@@ -192,6 +258,7 @@ fn standing(name: &str, tuned: bool, setting: String, figures: Figures, optimum:
         replica_hours_ratio: figures.replica_hours / optimum.replica_hours,
         rescales_ratio: f64::from(figures.rescales) / f64::from(optimum.rescales.max(1)),
         kappa: 0.0,
+        robustness: Vec::new(),
         figures,
     }
 }

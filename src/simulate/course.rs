@@ -1,6 +1,8 @@
 //! What happens whoever decides: arrivals, their sum, and what the replicas could process at each step.
 //! Policies and the clairvoyant optimum run over the very same course with the very same [`Course::flow`].
 
+use std::ops::Range;
+
 use super::error::SimulateError;
 use super::generate::normal;
 use super::numbers::{count, real};
@@ -34,6 +36,10 @@ pub struct Course {
     pace: Vec<f64>,
     /// Records per step by replicas.
     table: Vec<f64>,
+    /// The steps during which nothing is processed.
+    outage: Range<usize>,
+    /// The least replicas that keep up, at each step.
+    demands: Vec<u32>,
 }
 
 impl Course {
@@ -46,21 +52,43 @@ impl Course {
             let problem = format!("{}: nothing arrives, so there is nothing to scale", trace.name);
             return Err(SimulateError::Empty { problem });
         }
+        Ok(Self::made(arrivals, capacity, plant, seed))
+    }
+
+    /// The same arrivals for replicas of the same capacity on another plant.
+    #[must_use]
+    pub fn on(&self, plant: &Plant, seed: u64) -> Self {
+        Self::made(self.arrivals.clone(), self.capacity, plant, seed)
+    }
+
+    fn made(arrivals: Vec<f64>, capacity: f64, plant: &Plant, seed: u64) -> Self {
         let cumulative = sums(&arrivals);
         let window = plant.objective_seconds / STEP;
         let allowed = (1..=arrivals.len())
             .map(|step| at(&cumulative, real(step)) - at(&cumulative, real(step) - window));
-        Ok(Self {
+        let outage = outage(arrivals.len(), plant.outage_seconds);
+        let mut pace = pace(arrivals.len(), plant.capacity_noise, seed);
+        pace.iter_mut().take(outage.end).skip(outage.start).for_each(|factor| *factor = 0.0);
+        let mut course = Self {
             capacity,
             stop_steps: count(plant.stop_seconds / STEP),
             start_steps: count(plant.start_seconds / STEP),
             allowed: allowed.collect(),
-            pace: pace(arrivals.len(), plant.capacity_noise, seed),
+            pace,
+            outage,
+            demands: Vec::new(),
             table: plant.capacities(capacity).iter().map(|rate| rate * STEP).collect(),
             plant: plant.clone(),
             arrivals,
             cumulative,
-        })
+        };
+        course.demands = (0..course.steps()).map(|step| course.demanded(step)).collect();
+        course
+    }
+
+    /// The steps during which nothing is processed whoever decides; none unless the plant has an outage.
+    pub fn outage(&self) -> Range<usize> {
+        self.outage.clone()
     }
 
     /// Steps from start to end.
@@ -152,10 +180,20 @@ impl Course {
 
     /// The least replicas that keep up with the arrivals of a step; the most where none do.
     pub fn demand(&self, step: usize) -> u32 {
+        self.demands.get(step).copied().unwrap_or(self.plant.min_replicas)
+    }
+
+    fn demanded(&self, step: usize) -> u32 {
         let (least, most) = (self.plant.min_replicas, self.plant.max_replicas);
         let needed = self.arriving(step) * (1.0 - 1e-9);
         (least..most).find(|replicas| self.capacity_of(*replicas, step, 0.0) >= needed).unwrap_or(most)
     }
+}
+
+/// From three quarters of the course on.
+fn outage(steps: usize, seconds: f64) -> Range<usize> {
+    let from = steps - steps / 4;
+    from..(from + count(seconds / STEP)).min(steps)
 }
 
 fn sums(arrivals: &[f64]) -> Vec<f64> {

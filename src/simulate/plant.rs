@@ -55,6 +55,8 @@ pub struct Plant {
     pub gap_share: f64,
     /// Seconds of each six hours during which the sources' answers do not change any more.
     pub stale_seconds: f64,
+    /// Seconds during which nothing is processed, from three quarters of the trace on.
+    pub outage_seconds: f64,
 }
 
 impl Plant {
@@ -91,6 +93,7 @@ impl Plant {
             delay_seconds: 0.0,
             gap_share: 0.0,
             stale_seconds: 0.0,
+            outage_seconds: 0.0,
         })
     }
 
@@ -133,6 +136,7 @@ impl Plant {
             "delay_seconds" => &mut self.delay_seconds,
             "gap_share" => &mut self.gap_share,
             "stale_seconds" => &mut self.stale_seconds,
+            "outage_seconds" => &mut self.outage_seconds,
             "partitions" => return whole(value, text).map(|value| self.partitions = value),
             "min_replicas" => return whole(value, text).map(|value| self.min_replicas = value),
             "max_replicas" => return whole(value, text).map(|value| self.max_replicas = value),

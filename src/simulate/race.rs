@@ -16,11 +16,18 @@ pub struct Run {
     pub moments: Vec<Moment>,
     /// Every change of the replicas asked for.
     pub moves: Vec<Moved>,
+    /// Steps of moves down at turns at which nothing could be known.
+    pub blind_lowers: Vec<usize>,
 }
 
 impl Run {
     fn new(course: &Course, begin: usize) -> Self {
-        Self { begin, moments: Vec::with_capacity(course.steps() - begin), moves: Vec::new() }
+        Self {
+            begin,
+            moments: Vec::with_capacity(course.steps() - begin),
+            moves: Vec::new(),
+            blind_lowers: Vec::new(),
+        }
     }
 
     fn end(mut self, plant: &Running<'_>) -> Self {
@@ -48,7 +55,7 @@ pub fn by_engine(course: &Course, rules: &Rules, seed: u64) -> Run {
         let (after, decision) = evaluate(rules, memory, observation, time(step));
         memory = after;
         if let Some(change) = decision.change {
-            plant.ask(change.replicas.0);
+            ask(&mut plant, change.replicas.0, sight.is_blind(step, seen), &mut run);
         }
         live(&mut plant, &mut sight, &mut run);
     }
@@ -61,13 +68,10 @@ pub fn by_rule(course: &Course, rule: &mut dyn Rule, seed: u64) -> Run {
     let mut sight = Sight::new(course, seed);
     let mut run = Run::new(course, 0);
     for _ in 0..course.steps() {
-        let signals = Signals {
-            second: plant.second(),
-            asked: plant.asked(),
-            ready: plant.members(),
-            seen: sight.look(&plant),
-        };
-        plant.ask(rule.desired(&signals));
+        let seen = sight.look(&plant);
+        let signals = Signals { second: plant.second(), asked: plant.asked(), ready: plant.members(), seen };
+        let blind = sight.is_blind(plant.step(), seen);
+        ask(&mut plant, rule.desired(&signals), blind, &mut run);
         live(&mut plant, &mut sight, &mut run);
     }
     run.end(&plant)
@@ -111,6 +115,14 @@ fn sizes(path: &[(usize, u32)], begin: usize, end: usize) -> Vec<u32> {
             size
         })
         .collect()
+}
+
+/// Asks, and takes note of what must never be asked.
+fn ask(plant: &mut Running<'_>, replicas: u32, blind: bool, run: &mut Run) {
+    let before = plant.asked();
+    if plant.ask(replicas) && blind && plant.asked() < before {
+        run.blind_lowers.push(plant.step());
+    }
 }
 
 fn live(plant: &mut Running<'_>, sight: &mut Sight<'_>, run: &mut Run) {

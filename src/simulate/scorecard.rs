@@ -49,6 +49,11 @@ pub struct Figures {
     pub stopped_seconds: f64,
     /// Their share of the time.
     pub stopped_share: f64,
+    /// Moves down at turns at which nothing could be known.
+    pub lowered_while_blind: u32,
+    /// Minutes from the end of an outage until the objective holds again; nothing where there was none,
+    /// or where it never does.
+    pub recovery_minutes: Option<f64>,
     /// `theta_U`: how much was missing, relative to the demand.
     pub under_provisioned_percent: f64,
     /// `theta_O`: how much was too much, relative to the demand.
@@ -61,6 +66,16 @@ pub struct Figures {
     pub instability_percent: f64,
     /// sigma: the five before in one.
     pub deviation_percent: f64,
+}
+
+/// `J` of a run from the start of step `begin` to the start of step `end`.
+pub fn cost(course: &Course, run: &Run, begin: usize, end: usize) -> f64 {
+    let judged = run.moments.get(begin.saturating_sub(run.begin)..end.saturating_sub(run.begin));
+    let lived = |moment: &Moment| {
+        Course::hours(moment.replicas) + if moment.is_late { course.late_cost() } else { 0.0 }
+    };
+    let moves = run.moves.iter().filter(|moved| (begin..end).contains(&moved.step)).count();
+    judged.unwrap_or_default().iter().map(lived).sum::<f64>() + course.plant.rescale_cost * real(moves)
 }
 
 /// The figures of a run from the start of step `begin` to the start of step `end`.
@@ -102,6 +117,10 @@ pub fn figures(course: &Course, run: &Run, begin: usize, end: usize) -> Figures 
         reversals_per_day: f64::from(reversals) / days,
         stopped_seconds: stopped_share * steps * STEP,
         stopped_share,
+        lowered_while_blind: count(
+            run.blind_lowers.iter().filter(|step| (begin..end).contains(*step)).count(),
+        ),
+        recovery_minutes: recovery(course, run),
         ..Figures::default()
     };
     elasticity(course, moments, begin, &mut figures);
@@ -126,6 +145,16 @@ fn reversals(moves: &[Moved]) -> u32 {
             && real(after.step - before.step) * STEP <= REVERSED_WITHIN
     };
     count(moves.windows(2).filter(undoes).count())
+}
+
+/// Minutes from the end of the outage until nothing is late any more.
+fn recovery(course: &Course, run: &Run) -> Option<f64> {
+    let outage = course.outage();
+    if outage.is_empty() {
+        return None;
+    }
+    let after = run.moments.get(outage.end.checked_sub(run.begin)?..)?;
+    after.iter().position(|moment| !moment.is_late).map(|steps| real(steps + 1) * STEP / 60.0)
 }
 
 fn elasticity(course: &Course, moments: &[Moment], begin: usize, figures: &mut Figures) {
@@ -206,6 +235,7 @@ mod tests {
         let course = Course::new(&trace, &plant, 1).unwrap();
         // Too small for 8 steps, so that 5/s too many arrive; then 3, of which the first step stops.
         let run = by_path(&course, &[(0, 1), (8, 3), (12, 1)], 0);
+        close(cost(&course, &run, 0, 16), figures(&course, &run, 0, 16).cost_replica_hours);
         let figures = figures(&course, &run, 0, 16);
         close(figures.replica_hours, (1.0 * 12.0 + 3.0 * 4.0) * 15.0 / 3600.0);
         close(figures.mean_replicas, 1.5);

@@ -83,6 +83,12 @@ impl<'a> Sight<'a> {
         self.taken.front().filter(|_| !silent).copied()
     }
 
+    /// Whether what could be read at a step tells nothing of the present: there was no answer, or it has
+    /// not changed for three turns more than it is always late.
+    pub fn is_blind(&self, step: usize, seen: Option<Snapshot>) -> bool {
+        seen.is_none_or(|seen| seen.step + self.delay_steps + 3 < step)
+    }
+
     fn is_stale(&self, step: usize) -> bool {
         (real(step) * STEP).rem_euclid(STALE_EVERY) >= STALE_EVERY - self.course.plant.stale_seconds
     }

@@ -10,6 +10,7 @@ use tidegate::simulate::limit::limit;
 use tidegate::simulate::plant::{PRESETS, Plant};
 use tidegate::simulate::race::{by_engine, by_path, by_rule, default_rules};
 use tidegate::simulate::rivals::RIVALS;
+use tidegate::simulate::robustness::DISTURBANCES;
 use tidegate::simulate::running::Running;
 use tidegate::simulate::scorecard::figures;
 use tidegate::simulate::sight::Sight;
@@ -98,7 +99,7 @@ fn some_rates(steps: usize) -> impl Strategy<Value = Vec<f64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn the_limit_is_what_trying_everything_finds(
@@ -183,6 +184,8 @@ fn a_contest_knows_everybody_twice_and_the_engine_once() {
         judge_from: 0.5,
         rivals: &RIVALS[..2],
         foresight: true,
+        robustness: true,
+        plots: true,
     };
     let mut told = Vec::new();
     let outcome = contest.run(|done, all, name| told.push((done, all, name.to_owned())));
@@ -194,6 +197,15 @@ fn a_contest_knows_everybody_twice_and_the_engine_once() {
     assert!(rhos.len() == 3 && rhos.iter().all(|rho| *rho >= 1.0 - 1e-9), "{rhos:?}");
     assert_eq!(told.last().map(|(done, all, _)| done + 1 == *all), Some(true));
     assert_eq!(told[0].2, "clairvoyant optimum");
+    for policy in &outcome.policies {
+        assert_eq!(policy.robustness.len(), DISTURBANCES.len(), "{}", policy.name);
+        let blind = policy.robustness.iter().map(|one| one.lowered_while_blind).sum::<u32>();
+        assert!(policy.name != OURS || blind == 0, "the engine went down blind {blind} times");
+        assert!(policy.robustness.iter().all(|one| one.rho >= 1.0 - 1e-6), "{:?}", policy.robustness);
+        let (outage, rest) = policy.robustness.split_last().unwrap();
+        assert!(rest.iter().all(|one| one.recovery_minutes.is_none()));
+        assert_eq!(outage.disturbance, "outage of 30 min");
+    }
 }
 
 fn simulate(arguments: &[&str]) -> Output {
@@ -233,12 +245,14 @@ fn the_json_keeps_its_contract() {
                 "deviation_percent",
                 "instability_percent",
                 "kappa",
+                "lowered_while_blind",
                 "mean_replicas",
                 "name",
                 "over_provisioned_percent",
                 "over_time_percent",
                 "p99_age_seconds",
                 "peak_replicas",
+                "recovery_minutes",
                 "replica_hours",
                 "replica_hours_ratio",
                 "rescales",
@@ -247,6 +261,7 @@ fn the_json_keeps_its_contract() {
                 "reversals",
                 "reversals_per_day",
                 "rho",
+                "robustness",
                 "setting",
                 "stopped_seconds",
                 "stopped_share",
@@ -327,5 +342,8 @@ fn tables_are_for_people_and_pull_requests() {
     assert!(table.lines().any(|line| line.starts_with("POLICY")), "{table}");
     assert!(table.contains("static-peak tuned: peak at"), "{table}");
     let markdown = text("markdown");
+    let html = text("html");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.matches("<svg").count() == 5, "{html}");
+    assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="), "loads nothing");
     assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 2 + 3, "{markdown}");
 }

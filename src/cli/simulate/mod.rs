@@ -1,6 +1,7 @@
 //! `tidegate simulate`: what the engine would make of a trace, beside everybody else and beside the best
 //! that anybody could have done.
 
+mod html;
 mod report;
 
 use std::fs;
@@ -58,6 +59,10 @@ pub struct Args {
     /// trace it takes most of the time
     #[arg(long)]
     no_foresight: bool,
+    /// Run everybody again under capacity noise, skew, late, lost and stale metrics, slow starts, a narrow
+    /// downstream and an outage
+    #[arg(long)]
+    robustness: bool,
     /// How to write the answer
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -72,6 +77,8 @@ enum Format {
     Json,
     /// For pull requests and tickets
     Markdown,
+    /// One page with plots
+    Html,
 }
 
 #[derive(Debug, Clone)]
@@ -98,14 +105,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         judge_from: args.judge_from,
         rivals: &args.rivals.0,
         foresight: !args.no_foresight,
+        robustness: args.robustness,
+        plots: args.format == Format::Html,
     };
     let outcome = contest.run(progress);
     progress_ends()?;
-    let report = Report::new(&trace, &contest, outcome);
+    let (report, plots) = Report::new(&trace, &contest, outcome);
     output::print(&match args.format {
         Format::Table => report.table(),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
         Format::Markdown => report.markdown(),
+        Format::Html => html::page(&report, &plots),
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::engine::explain::{number, seconds};
-use crate::simulate::contest::{Contest, Foresight, LimitReport, Outcome, Standing};
+use crate::simulate::contest::{Contest, Foresight, LimitReport, Outcome, Plots, Standing};
 use crate::simulate::plant::Plant;
 use crate::simulate::trace::Trace;
 
@@ -15,7 +15,7 @@ pub(super) struct Report {
     plant: Plant,
     seed: u64,
     limit: LimitReport,
-    policies: Vec<Standing>,
+    pub(super) policies: Vec<Standing>,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,7 +28,7 @@ struct TraceReport {
     judge_from: f64,
 }
 
-const HEADINGS: [&str; 11] = [
+pub(super) const HEADINGS: [&str; 11] = [
     "POLICY",
     "RHO",
     "COST",
@@ -43,10 +43,10 @@ const HEADINGS: [&str; 11] = [
 ];
 
 impl Report {
-    pub(super) fn new(trace: &Trace, contest: &Contest<'_>, outcome: Outcome) -> Self {
+    pub(super) fn new(trace: &Trace, contest: &Contest<'_>, outcome: Outcome) -> (Self, Plots) {
         let mut plant = contest.course.plant.clone();
         plant.capacity = contest.course.capacity;
-        Self {
+        let report = Self {
             trace: TraceReport {
                 name: trace.name.clone(),
                 seconds: trace.seconds(),
@@ -59,10 +59,19 @@ impl Report {
             seed: contest.seed,
             limit: outcome.limit,
             policies: outcome.policies,
-        }
+        };
+        (report, outcome.plots)
     }
 
-    fn title(&self) -> [String; 3] {
+    pub(super) fn name(&self) -> &str {
+        &self.trace.name
+    }
+
+    pub(super) fn objective(&self) -> f64 {
+        self.plant.objective_seconds
+    }
+
+    pub(super) fn title(&self) -> [String; 3] {
         let (trace, plant, limit) = (&self.trace, &self.plant, &self.limit);
         [
             format!(
@@ -118,7 +127,33 @@ impl Report {
         lines.push(String::new());
         let tuned = self.policies.iter().filter(|policy| policy.tuned);
         lines.extend(tuned.map(|policy| format!("{} tuned: {}", policy.name, policy.setting)));
+        lines.extend(self.bearings());
         lines.join("\n") + "\n"
+    }
+
+    /// How the engine bears each disturbance, beside the best of the others.
+    fn bearings(&self) -> Vec<String> {
+        let Some((ours, others)) = self.policies.split_first() else { return Vec::new() };
+        ours.robustness
+            .iter()
+            .enumerate()
+            .map(|(index, own)| {
+                let rivals = others.iter().filter_map(|one| Some((one, one.robustness.get(index)?)));
+                let best = rivals.min_by(|(_, a), (_, b)| a.rho.total_cmp(&b.rho));
+                let rival = best.map_or_else(String::new, |(policy, bearing)| {
+                    format!("; best of the others: {} with {:.2}", policy.title(), bearing.rho)
+                });
+                let recovery = own.recovery_minutes.map(|minutes| format!(", recovered in {minutes:.1} min"));
+                format!(
+                    "{}: rho {:.2} ({:+.0} %), {} moves down while blind{}{rival}",
+                    own.disturbance,
+                    own.rho,
+                    own.loss_percent,
+                    own.lowered_while_blind,
+                    recovery.unwrap_or_default()
+                )
+            })
+            .collect()
     }
 
     /// For pull requests and tickets.
@@ -133,10 +168,10 @@ impl Report {
     }
 }
 
-fn cells(policy: &Standing) -> [String; HEADINGS.len()] {
+pub(super) fn cells(policy: &Standing) -> [String; HEADINGS.len()] {
     let figures = &policy.figures;
     [
-        if policy.tuned { format!("{} tuned", policy.name) } else { policy.name.clone() },
+        policy.title(),
         format!("{:.2}", policy.rho),
         format!("{:.1}", figures.cost_replica_hours),
         format!("{:.1}", figures.replica_hours),

@@ -30,7 +30,7 @@ pub fn foresight(course: &Course, begin: usize, end: usize, horizon: f64, first:
         plant.ask(wanted(&plan, step, course.start_steps, plant.asked()));
         moments.push(plant.advance());
     }
-    Run { begin, moments, moves: plant.moves().to_vec() }
+    Run { begin, moments, moves: plant.moves().to_vec(), blind_lowers: Vec::new() }
 }
 
 /// The plan's size at a step; what is needed once a replica asked for now has started, where that is more.
