@@ -18,6 +18,17 @@ pub(super) struct Label {
 /// By rising backlog and strictly falling cost: none is worse in both than another.
 pub(super) type Labels = Vec<Label>;
 
+/// Whether a backlog counts as equal to a lesser one. Buckets of equal width up to a thousand of them, and
+/// then of equal ratio: how far a hopeless backlog lies beyond the objective matters little.
+fn is_same(less: f64, more: f64, bucket: f64) -> bool {
+    const EVEN: f64 = 1000.0;
+    let place = |backlog: f64| {
+        let place = backlog / bucket;
+        if place <= EVEN { place.floor() } else { (EVEN * (1.0 + (place / EVEN).ln())).floor() }
+    };
+    more <= less || (bucket > 0.0 && less > 0.0 && place(less) >= place(more))
+}
+
 /// Adds `label`, which has no less backlog than those before it, where it costs less than they do. Of
 /// several within one `bucket` of records only the cheapest stays; 0: all stay.
 fn add(labels: &mut Labels, label: Label, bucket: f64) {
@@ -25,8 +36,7 @@ fn add(labels: &mut Labels, label: Label, bucket: f64) {
         if label.cost >= last.cost - 1e-12 {
             return;
         }
-        let same = |a: f64, b: f64| a > 0.0 && bucket > 0.0 && (a / bucket).floor() >= (b / bucket).floor();
-        if label.backlog <= last.backlog || same(last.backlog, label.backlog) {
+        if is_same(last.backlog, label.backlog, bucket) {
             *last = label;
             return;
         }
@@ -61,14 +71,7 @@ pub(super) fn advance(labels: &mut Labels, bucket: f64, change: impl Fn(&mut Lab
         let last = kept.checked_sub(1).and_then(|last| labels.get(last).copied());
         let slot = match last {
             Some(last) if label.cost >= last.cost - 1e-12 => continue,
-            Some(last)
-                if label.backlog <= last.backlog
-                    || (bucket > 0.0
-                        && last.backlog > 0.0
-                        && (last.backlog / bucket).floor() >= (label.backlog / bucket).floor()) =>
-            {
-                kept - 1
-            }
+            Some(last) if is_same(last.backlog, label.backlog, bucket) => kept - 1,
             _ => {
                 kept += 1;
                 kept - 1
@@ -107,6 +110,13 @@ mod tests {
         assert_eq!(pairs(&merged), [(0, 8), (4, 7), (5, 6), (8, 1), (9, 0)]);
         merge(&left, &right, 10.0, &mut merged);
         assert_eq!(pairs(&merged), [(0, 8), (9, 0)]);
+    }
+
+    #[test]
+    fn buckets_widen_with_the_backlog() {
+        assert!(is_same(3.1, 3.9, 1.0) && !is_same(3.9, 4.1, 1.0) && !is_same(0.0, 0.1, 1.0));
+        assert!(is_same(100_000.0, 100_001.0, 1.0) && !is_same(100_000.0, 100_200.0, 1.0));
+        assert!(is_same(5.0, 5.0, 0.0) && !is_same(5.0, 5.1, 0.0));
     }
 
     #[test]
