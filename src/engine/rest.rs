@@ -49,8 +49,7 @@ fn wakes(rules: &Rules, belief: &Belief) -> bool {
 /// Wakes a workload at rest that something waits for, whatever is known of what it takes. Where nobody counts
 /// what waits, nothing but waking it can tell how much that is.
 pub(crate) fn wake(draft: &mut Draft, rules: &Rules, belief: &Belief) {
-    let waits = wakes(rules, belief) && (draft.at_rest || belief.backlog.is_none());
-    if draft.current.0 > 0 || !(waits || draft.raises()) {
+    if draft.current.0 > 0 || !(wakes(rules, belief) || draft.raises()) {
         return;
     }
     let to = draft.to.max(bounds::floor(rules));

@@ -22,7 +22,7 @@ const MAX_LAG: f64 = 20.0;
 /// What the daemon, the consumers' start and the catching up may take after the step up.
 const REACTION: Duration = Duration::from_secs(50);
 /// Turns, of a second each, until the load's last step must have been followed.
-const MOST_TURNS: usize = 300;
+const MOST_TURNS: usize = 480;
 /// Replica counts that make a difference to 12 partitions.
 const RUNGS: [i32; 6] = [1, 2, 3, 4, 6, 12];
 
