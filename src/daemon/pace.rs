@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::WorkloadId;
+use crate::record::memory_store::fnv;
 
 /// How long after its start a workload takes its first turn: somewhere within the first third of the
 /// interval, and within five seconds, so that a restart neither waits nor calls everything at once.
@@ -19,9 +20,7 @@ pub(super) fn between(id: &WorkloadId, turn: u32, interval: Duration) -> Duratio
 /// FNV's last byte hardly moves the high bits.
 fn thousandths(id: &WorkloadId, turn: u32, most: u32) -> u32 {
     let bytes = id.namespace.bytes().chain([0]).chain(id.name.bytes()).chain([0]).chain(turn.to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv(bytes);
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     u32::try_from((mixed ^ (mixed >> 33)) % (u64::from(most) + 1)).unwrap_or(most)
 }

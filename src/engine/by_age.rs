@@ -147,7 +147,7 @@ fn doubt(
     probe(draft, rules, memory, belief, (objective, rate), now)
 }
 
-/// One step up where the objective has been breached for longer than the present size should have taken to
+/// A quarter more, and at least one rung, where the objective has been breached for longer than the present size should have taken to
 /// catch up: then what is believed is wrong. Not where all of it waits in one partition.
 fn unstick(
     draft: &mut Draft,

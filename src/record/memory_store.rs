@@ -221,10 +221,13 @@ fn key(workload: &WorkloadId) -> String {
     }
 }
 
-/// FNV-1a, 64 bits: the same on every machine and in every version.
 fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    fnv(text.bytes())
+}
+
+/// FNV-1a, 64 bits: the same on every machine and in every version.
+pub(crate) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
