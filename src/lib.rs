@@ -4,14 +4,16 @@
 //! Data moves one way, through rooms that may only look to their left:
 //!
 //! ```text
-//! policy <- engine <- { sources, actuators, record } <- daemon <- { simulate, web } <- cli <- main
+//! policy <- engine <- { sources, actuators, record } <- daemon <- { embedded, simulate, web } <- cli <- main
 //! ```
 
 pub mod actuators;
 pub mod cli;
 pub mod daemon;
+pub mod embedded;
 pub mod engine;
 pub mod policy;
+pub mod random;
 pub mod record;
 pub mod simulate;
 pub mod sources;

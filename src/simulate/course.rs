@@ -7,8 +7,8 @@ use super::error::SimulateError;
 use super::generate::normal;
 use super::numbers::{count, real};
 use super::plant::Plant;
-use super::random::{Random, hash};
 use super::trace::Trace;
+use crate::random::{Random, hash};
 
 /// Seconds of a step: a turn of the daemon at its default.
 pub const STEP: f64 = 15.0;

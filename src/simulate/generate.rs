@@ -5,9 +5,9 @@ use std::f64::consts::TAU;
 
 use super::error::SimulateError;
 use super::numbers::{count, real};
-use super::random::{Random, hash};
 use super::trace::Trace;
 use crate::policy::TimeSpan;
+use crate::random::{Random, hash};
 
 /// Seconds between the rates that are made.
 const STEP: f64 = 15.0;

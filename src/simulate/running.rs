@@ -270,7 +270,7 @@ mod tests {
         let rates: Vec<f64> = (0..400).map(|step| f64::from(step * 37 % 101)).collect();
         let course = course(&rates, |plant| plant.capacity_noise = 0.3);
         let mut plant = Running::new(&course, 0, 4);
-        let (mut processed, mut random) = (0.0, crate::simulate::random::Random::new(3));
+        let (mut processed, mut random) = (0.0, crate::random::Random::new(3));
         for step in 0..400 {
             if step % 7 == 0 {
                 plant.ask(u32::try_from(random.bits() % 24).unwrap() + 1);

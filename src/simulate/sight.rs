@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::course::{Course, STEP};
 use super::numbers::{count, real};
-use super::random::{between, hash};
 use super::running::{Moment, Running};
 use crate::engine::Observation;
 use crate::engine::observation::{
@@ -15,6 +14,7 @@ use crate::engine::observation::{
 };
 use crate::policy::Replicas;
 use crate::policy::units::{records_between, records_covering};
+use crate::random::{between, hash};
 
 /// The second at which every course starts: Monday, 2026-01-05, 00:00 UTC.
 const EPOCH: i64 = 1_767_571_200;

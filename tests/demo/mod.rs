@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
-use tidegate::simulate::day::{Day, Lane, Tick};
+use tidegate::embedded::day::{Day, Lane, Tick};
 
 const MORNING: i64 = 1_772_431_200;
 

@@ -9,9 +9,9 @@ use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType};
 
 use super::story::{LaneStory, Moment, Story, span};
 use super::view::Paint;
+use crate::embedded::day::Lane;
+use crate::embedded::scenario::{STARTS_AT, Tone};
 use crate::policy::units::records_f64;
-use crate::simulate::day::Lane;
-use crate::simulate::scenario::{STARTS_AT, Tone};
 
 type Points = Vec<(f64, f64)>;
 

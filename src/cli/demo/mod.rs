@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::simulate::day::{Day, INTERVAL};
+use crate::embedded::day::{Day, INTERVAL};
 use screen::Screen;
 use serve::Endpoints;
 use story::Story;

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 
 use super::story::{Kind, Moment, News, Story, span};
-use crate::simulate::day::{Day, Lane};
-use crate::simulate::scenario::Tone;
+use crate::embedded::day::{Day, Lane};
+use crate::embedded::scenario::Tone;
 
 /// What the lines are about.
 pub(super) fn open(out: &mut impl Write, day: &Day, served: Option<SocketAddr>, seed: u64) -> io::Result<()> {

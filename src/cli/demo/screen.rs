@@ -8,7 +8,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 
 use super::story::Story;
 use super::view;
-use crate::simulate::day::Day;
+use crate::embedded::day::Day;
 
 /// The terminal in raw mode on its alternate screen. Dropping it gives the terminal back.
 #[derive(Debug)]

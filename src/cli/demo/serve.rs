@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::embedded::day::{Day, Tick};
 use crate::record::Recorder;
 use crate::record::board::{AcceptedPolicy, Board, ConnectionStatus, PolicyReport};
 use crate::record::metrics::Metrics;
-use crate::simulate::day::{Day, Tick};
 use crate::web;
 
 /// The endpoints while they are up.

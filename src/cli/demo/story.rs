@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
+use crate::embedded::day::{Day, Glimpse, LaneTick, Tick};
+use crate::embedded::scenario::Tone;
 use crate::engine::{Decision, Reason, Verdict};
 use crate::policy::TimeSpan;
 use crate::policy::units::records_f64;
 use crate::record::Outcome;
-use crate::simulate::day::{Day, Glimpse, LaneTick, Tick};
-use crate::simulate::scenario::Tone;
 
 /// The day so far.
 #[derive(Debug)]

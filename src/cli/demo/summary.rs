@@ -6,9 +6,9 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::story::span;
+use crate::embedded::day::{Day, Lane, RIVALS};
+use crate::embedded::score::Score;
 use crate::policy::units::records_f64;
-use crate::simulate::day::{Day, Lane, RIVALS};
-use crate::simulate::score::Score;
 
 /// Prints one table per workload and what to read from it.
 pub(super) fn print(out: &mut impl Write, day: &Day) -> io::Result<()> {

@@ -10,10 +10,10 @@ use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 use super::charts;
 use super::plain::clock;
 use super::story::{Kind, News, Story};
+use crate::embedded::day::{Day, Lane, RIVALS};
+use crate::embedded::scenario::Tone;
+use crate::embedded::score::Score;
 use crate::policy::units::records_f64;
-use crate::simulate::day::{Day, Lane, RIVALS};
-use crate::simulate::scenario::Tone;
-use crate::simulate::score::Score;
 
 /// Draws the day so far.
 pub(super) fn draw(frame: &mut Frame<'_>, day: &Day, story: &Story, colour: bool) {

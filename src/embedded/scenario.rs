@@ -1,10 +1,10 @@
 //! The demo's day: two workloads, their policies, and what happens to them.
 
 use super::load::{Load, Pulse};
-use super::random::hash;
 use super::world::{BROKEN, BROKERS, Setup};
 use crate::policy::read::read_policies;
 use crate::policy::{Policy, TimeSpan};
+use crate::random::hash;
 
 /// What is wrong with a scenario.
 #[derive(Debug, thiserror::Error)]

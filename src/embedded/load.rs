@@ -1,6 +1,6 @@
 //! What producers send: a day curve with pulses on top and noise that hangs together over a minute or two.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Seconds of a day.
 pub const DAY: i64 = 86_400;

@@ -5,7 +5,7 @@ use super::deployment::Deployment;
 use super::group::Group;
 use super::load::Load;
 use super::log::Partition;
-use super::random::{Random, between, hash};
+use crate::random::{Random, between, hash};
 
 /// Brokers of the simulated cluster. Partition p is led by broker p modulo these.
 pub const BROKERS: usize = 3;

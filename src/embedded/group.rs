@@ -2,7 +2,7 @@
 
 use super::deployment::Pod;
 use super::log::Partition;
-use super::random::{between, hash};
+use crate::random::{between, hash};
 
 /// Seconds from one automatic commit to the next: the default of Kafka's consumers.
 const COMMIT_EVERY: i64 = 5;

@@ -1,6 +1,6 @@
 //! A Deployment: Pods that take their time to start, and rolling updates.
 
-use super::random::{between, hash};
+use crate::random::{between, hash};
 
 /// One Pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
