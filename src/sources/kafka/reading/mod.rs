@@ -91,10 +91,7 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
     for (key, raw) in &look.partitions {
         let mut trace = traces.remove(key).unwrap_or_default();
         let then = before.as_ref().and_then(|before| before.partitions.get(key));
-        trace.tail = match spec.isolation_level {
-            IsolationLevel::ReadCommitted => Tail::look(trace.tail, raw, look.group, window, look.at),
-            IsolationLevel::ReadUncommitted => None,
-        };
+        trace.tail = Tail::look(trace.tail, raw, look.group, window, look.at);
         partitions.push(partition(spec, look.at, (key, raw, then), &mut trace, &mut notes));
         memory.partitions.insert(key.clone(), trace);
     }
@@ -135,7 +132,9 @@ fn partition(
     trace: &mut Trace,
     notes: &mut Notes,
 ) -> PartitionReading {
-    let place = place(spec, raw, trace.tail);
+    let rests = trace.tail.is_some_and(|tail| tail.is_at_rest());
+    let markers = rests && spec.isolation_level == IsolationLevel::ReadCommitted;
+    let place = place(spec, raw, markers);
     if let Some(note) = place.note {
         notes.add(note, key);
     }
@@ -167,8 +166,9 @@ fn partition(
         arrived: comparable.and_then(|then| Some(records_between(then.end?, raw.end?))),
         consumed: comparable.and_then(|then| consumed(then, raw)),
         arrived_in_window: arrived_in_window(raw),
-        overdue: overdue(raw, &place),
+        overdue: overdue(raw, &place).filter(|_| !rests || markers),
         age_seconds: match (place.lag, place.next) {
+            _ if rests && !markers => None,
             (Some(0), _) => Some(0.0),
             (Some(_), Some(next)) if Some(next) == raw.end => Some(0.0),
             (Some(_), Some(next)) => trace.ends.age(next, at),
@@ -186,7 +186,7 @@ struct Place {
     note: Option<Note>,
 }
 
-fn place(spec: &KafkaLag, raw: &Raw, tail: Option<Tail>) -> Place {
+fn place(spec: &KafkaLag, raw: &Raw, markers: bool) -> Place {
     let unknown = Place { next: None, lag: None, note: None };
     let Some(end) = raw.end else { return unknown };
     let start = raw.start.unwrap_or(0);
@@ -200,9 +200,7 @@ fn place(spec: &KafkaLag, raw: &Raw, tail: Option<Tail>) -> Place {
         Commit::At(committed) if committed > end => {
             Place { note: Some(Note::BeyondEnd), ..reset(spec, raw.start, end) }
         }
-        Commit::At(_) if tail.is_some_and(|tail| tail.is_markers()) => {
-            Place { next: Some(end), lag: Some(0), note: None }
-        }
+        Commit::At(_) if markers => Place { next: Some(end), lag: Some(0), note: None },
         Commit::At(committed) => {
             let next = committed.max(start);
             let note = (committed < start).then_some(Note::Expired);
