@@ -22,9 +22,11 @@
 //! become "no backlog". There, and where a tail is longer (several aborted transactions in a row), the
 //! markers stay backlog: too much rather than too little.
 //!
-//! With `readUncommitted` such a tail stays backlog, which keeps the last replica and wakes it; but its age
-//! becomes unknown, since either it has none or it is stuck with a member, and more replicas would not help.
-//! Otherwise every idle topic would look late for ever. Measured on Kafka 4 with a topic that was read to
+//! With `readUncommitted` such a tail stays backlog, which keeps the last replica and wakes it. But once all
+//! of that holds and nobody in the whole group has committed anything meanwhile, its age becomes unknown:
+//! either it has none, or it is stuck with a member that has taken longer over it than the objective allows,
+//! and more replicas would help neither. Otherwise every idle topic would look late for ever. While a member
+//! commits elsewhere, it may be a record that waits behind others: then it is late by all that is known. Measured on Kafka 4 with a topic that was read to
 //! its end: a consumer of librdkafka that commits what it processed stays one offset behind each partition
 //! that ends with a transaction, committed or aborted, until a record follows it; the Java client's own
 //! commit passes the marker and leaves nothing.

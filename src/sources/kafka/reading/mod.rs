@@ -88,10 +88,13 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
     let mut notes = Notes::default();
     let mut partitions = Vec::with_capacity(look.partitions.len());
     let mut traces = std::mem::take(&mut memory.partitions);
+    let still = before.as_ref().is_some_and(|before| stands_still(before, &look));
     for (key, raw) in &look.partitions {
         let mut trace = traces.remove(key).unwrap_or_default();
         let then = before.as_ref().and_then(|before| before.partitions.get(key));
-        trace.tail = Tail::look(trace.tail, raw, look.group, window, look.at);
+        // Who is at work elsewhere may yet come to the tail, if it is a record.
+        let rested = trace.tail.filter(|_| still || spec.isolation_level == IsolationLevel::ReadCommitted);
+        trace.tail = Tail::look(rested, raw, look.group, window, look.at);
         partitions.push(partition(spec, look.at, (key, raw, then), &mut trace, &mut notes));
         memory.partitions.insert(key.clone(), trace);
     }
@@ -114,6 +117,14 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
     };
     memory.before = Some(look);
     reading
+}
+
+/// Whether nobody in the group has committed anything since the look before, in any partition.
+fn stands_still(before: &Look, look: &Look) -> bool {
+    look.partitions.iter().all(|(key, raw)| {
+        raw.commit != Commit::Unknown
+            && before.partitions.get(key).is_some_and(|then| then.commit == raw.commit)
+    })
 }
 
 /// Partial as soon as one part is not known; missing only where no lag at all is known.

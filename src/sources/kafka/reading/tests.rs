@@ -287,6 +287,18 @@ mod transaction_markers {
         assert_eq!(seen(5, more).1, Some(true));
     }
 
+    /// It may wait behind what the same member is at work on.
+    #[test]
+    fn while_somebody_commits_elsewhere_a_tail_is_late_all_the_same() {
+        let mut memory = Memory::default();
+        let rest = Raw { since: Since::Nothing, ..tail(1) };
+        for turn in 0..20 {
+            let busy = raw(0, 1000, Commit::At(turn * 10));
+            let reading = read(&spec(), WINDOW, look(turn * 15, &[rest, busy]), &mut memory);
+            assert_eq!(reading.partitions[0].overdue, Some(true), "look {turn}");
+        }
+    }
+
     #[test]
     fn it_stays_so_without_members_until_something_arrives() {
         let rest = (0..5).map(|turn| look(turn * 15, &[tail(1)]));
