@@ -8,9 +8,12 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 missing=()
 need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need cc gcc
+need c++ g++
 need make make
-need perl perl
+# The perl of a minimal system lacks the modules that OpenSSL's build uses.
+perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || missing+=(perl)
 need pkg-config pkg-config
+[ -r /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] || missing+=(ca-certificates)
 if command -v pkg-config >/dev/null 2>&1; then
   pkg-config --exists openssl || missing+=(libssl-dev)
   pkg-config --exists zlib || missing+=(zlib1g-dev)

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use self::owners::Tenure;
 use self::rivals::Rivals;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
@@ -32,6 +33,12 @@ pub trait Actuator: Send + Sync {
 
     /// Writes `change` if the object still is exactly the one that `fence` was read from.
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>>;
+
+    /// What it knows of who had the target when, to be kept over a restart: nothing where the target itself
+    /// tells.
+    fn tenure(&self) -> Tenure {
+        Tenure::default()
+    }
 }
 
 /// Makes actuators. Those of one maker share what they see of other autoscalers: make one per cluster.
@@ -56,11 +63,13 @@ impl Actuators {
     /// The actuator of a policy's target. Asks nothing yet.
     ///
     /// It knows who took a target's replicas from us, so keep it for as long as the policy names that
-    /// target: with a new one, whoever changed them last is taken over at once.
-    pub fn for_policy(&self, policy: &Policy) -> Arc<dyn Actuator> {
+    /// target, or hand its [`Actuator::tenure`] to the next one: without, whoever changed them last is taken
+    /// over at once.
+    pub fn for_policy(&self, policy: &Policy, tenure: Tenure) -> Arc<dyn Actuator> {
         match &policy.target {
             TargetSpec::ScaleTargetRef(target) => {
-                Arc::new(self.for_scale(policy.id.namespace.clone(), target.clone(), policy.rules.interval))
+                let (namespace, interval) = (policy.id.namespace.clone(), policy.rules.interval);
+                Arc::new(self.for_scale(namespace, target.clone(), interval, tenure))
             }
             TargetSpec::HorizontalPodAutoscaler(target) => {
                 Arc::new(hpa::actuator(&self.client, &policy.id, target))
@@ -77,8 +86,9 @@ impl Actuators {
         namespace: String,
         target: ScaleTargetRef,
         interval: TimeSpan,
+        tenure: Tenure,
     ) -> scale::ScaleActuator {
-        scale::ScaleActuator::new(Arc::clone(&self.rivals), namespace, target, interval)
+        scale::ScaleActuator::new(Arc::clone(&self.rivals), namespace, target, interval, tenure)
     }
 }
 

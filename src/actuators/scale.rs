@@ -44,15 +44,16 @@ impl std::fmt::Debug for ScaleActuator {
 }
 
 impl ScaleActuator {
-    /// An actuator for `target` in `namespace`, which shares its looks at other autoscalers. Asks nothing
-    /// yet.
+    /// An actuator for `target` in `namespace`, which shares its looks at other autoscalers and goes on with
+    /// what is known of who had its replicas. Asks nothing yet.
     pub(super) fn new(
         rivals: Arc<Rivals>,
         namespace: String,
         target: ScaleTargetRef,
         interval: TimeSpan,
+        tenure: Tenure,
     ) -> Self {
-        let (resources, tenure, seen) = (Resources::default(), Mutex::default(), LastSeen::default());
+        let (resources, tenure, seen) = (Resources::default(), Mutex::new(tenure), LastSeen::default());
         Self { rivals, max_age: rivals::max_age(interval), namespace, target, resources, tenure, seen }
     }
 
@@ -117,6 +118,10 @@ impl Actuator for ScaleActuator {
 
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {
         Box::pin(self.write(change, fence))
+    }
+
+    fn tenure(&self) -> Tenure {
+        self.tenure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -18,6 +18,12 @@ pub(super) enum Format {
     Markdown,
 }
 
+/// Whether colour is welcome: not where `NO_COLOR` is set to anything (no-color.org). Whether there is a
+/// terminal to show it is another question.
+pub(super) fn colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Writes to standard output. A reader that has gone away is no error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

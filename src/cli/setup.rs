@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::actuators::Actuators;
 use crate::daemon::clients::{self, Access};
 use crate::daemon::equip::Real;
+use crate::daemon::memories::Kept;
 use crate::daemon::reload::{self, Known, configmaps, files};
-use crate::engine::Memory;
 use crate::policy::WorkloadId;
 use crate::policy::admit::Admission;
 use crate::policy::read::read_settings;
@@ -123,7 +123,7 @@ pub(super) fn store(real: &Real, settings: &Settings) -> MemoryStore {
 }
 
 /// What a running daemon remembers, so that a look sees what it sees; nothing where that cannot be read.
-pub(super) async fn memories(real: &Real, settings: &Settings) -> BTreeMap<WorkloadId, Memory> {
+pub(super) async fn memories(real: &Real, settings: &Settings) -> BTreeMap<WorkloadId, Kept> {
     match tokio::time::timeout(Duration::from_secs(5), store(real, settings).load()).await {
         Ok(Ok(memories)) => memories,
         Ok(Err(error)) => {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::output;
 use crate::engine::Verdict;
 use crate::engine::explain::{number, seconds};
 use crate::policy::Replicas;
@@ -30,9 +31,8 @@ impl Look {
     pub(super) fn of_this_terminal() -> Self {
         let terminal = io::stdout().is_terminal();
         let size = terminal.then(ratatui::crossterm::terminal::size).and_then(Result::ok);
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = size.map_or(100, |(columns, _)| columns.clamp(60, 120)).into();
-        Self { width, colour: terminal && !no_colour }
+        Self { width, colour: terminal && output::colour() }
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::output;
 use crate::daemon::reload::files::is_document;
 use crate::policy::TimeSpan;
 use crate::policy::admit::{Admission, Candidate, Origin, admit};
@@ -88,7 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let report = Report { unreadable, ..check(&inputs, context.as_ref(), namespace.as_deref()) };
     let stdout = io::stdout();
-    let colours = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = stdout.is_terminal() && output::colour();
     let mut out = stdout.lock();
     let written = match format {
         Format::Text => write_text(&report, colours, &mut out),

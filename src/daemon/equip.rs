@@ -8,6 +8,7 @@ use kube::Client;
 
 use super::fleet::Equip;
 use super::reload::chain;
+use crate::actuators::owners::Tenure;
 use crate::actuators::{Actuator, Actuators};
 use crate::engine::observation::SourceReading;
 use crate::policy::source::SourceSpec;
@@ -41,8 +42,8 @@ impl Equip for Real {
         policy.sources.iter().map(source).collect()
     }
 
-    fn target(&self, policy: &Policy) -> Arc<dyn Actuator> {
-        self.targets.for_policy(policy)
+    fn target(&self, policy: &Policy, tenure: Tenure) -> Arc<dyn Actuator> {
+        self.targets.for_policy(policy, tenure)
     }
 }
 

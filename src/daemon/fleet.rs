@@ -16,9 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
 use super::cycle::Workload;
-use super::memories::Memories;
+use super::memories::{Kept, Memories};
 use super::pace;
 use crate::actuators::Actuator;
+use crate::actuators::owners::Tenure;
 use crate::policy::{Mode, Policy, WorkloadId};
 use crate::record::Turn;
 use crate::sources::Source;
@@ -28,8 +29,8 @@ use crate::sources::Source;
 pub trait Equip: Send + Sync {
     /// The policy's sources, in its order.
     fn sources(&self, policy: &Policy) -> Vec<Arc<dyn Source>>;
-    /// The policy's target.
-    fn target(&self, policy: &Policy) -> Arc<dyn Actuator>;
+    /// The policy's target, and what was known of it before.
+    fn target(&self, policy: &Policy, known: Tenure) -> Arc<dyn Actuator>;
 }
 
 /// Takes a turn and the time that it took, without ever blocking.
@@ -163,11 +164,12 @@ struct Member {
 
 impl Member {
     fn new(base: Arc<Base>, policy: Policy) -> Self {
+        let Kept { memory, target } = base.memories.open(&policy.id);
         let workload = Workload {
             mode: policy.mode.min(base.ceiling),
             sources: base.equip.sources(&policy),
-            target: base.equip.target(&policy),
-            memory: base.memories.open(&policy.id),
+            target: base.equip.target(&policy, target),
+            memory,
             policy,
         };
         Self { base, workload }
@@ -209,7 +211,7 @@ impl Member {
             self.workload.sources = self.base.equip.sources(&policy);
         }
         if known.target != policy.target {
-            self.workload.target = self.base.equip.target(&policy);
+            self.workload.target = self.base.equip.target(&policy, Tenure::default());
         }
         self.workload.mode = policy.mode.min(self.base.ceiling);
         self.workload.policy = policy;
@@ -226,7 +228,8 @@ impl Member {
         let turn = AssertUnwindSafe(turn).catch_unwind().await;
         let id = &self.workload.policy.id;
         if let Ok(turn) = turn {
-            self.base.memories.put(id, &self.workload.memory);
+            let Workload { memory, target, .. } = &self.workload;
+            self.base.memories.put(id, Kept { memory: memory.clone(), target: target.tenure() });
             (self.base.record)(&turn, started.elapsed());
         } else {
             self.workload.memory = before;

@@ -1,22 +1,23 @@
 //! Memory between restarts: read before the first turn, written about once a minute and at the end, and
-//! a workload's first memory at once.
+//! a workload's first memory, or whose its target is, at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::memories::Memories;
+use super::memories::{Kept, Memories};
 use super::reload::chain;
-use crate::engine::Memory;
+use crate::actuators::owners::Tenure;
 use crate::policy::{Mode, WorkloadId};
 use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 
 /// How often changed memory is written.
 const PERIOD: Duration = Duration::from_secs(60);
-/// How often it is looked whether there is a workload of which nothing was ever written. Old memory is
-/// enough to learn from what a restart finds; no memory is not.
+/// How often it is looked whether there is a workload of which nothing was ever written, or whose target was
+/// taken or taken over. Old memory is enough to learn from what a restart finds; no memory is not, and whose a
+/// target was is nowhere else.
 const GLANCE: Duration = Duration::from_secs(1);
 /// How long the last write may take.
 pub(super) const LAST: Duration = Duration::from_secs(2);
@@ -27,16 +28,16 @@ pub(super) struct Keeper {
     store: MemoryStore,
     metrics: Metrics,
     problem: Option<String>,
-    saved: BTreeMap<WorkloadId, Memory>,
-    /// The workloads at the last attempt to write.
-    tried: BTreeSet<WorkloadId>,
+    saved: BTreeMap<WorkloadId, Kept>,
+    /// What could not wait at the last attempt to write.
+    tried: BTreeMap<WorkloadId, Tenure>,
     /// Nothing may be written: said once, not tried again.
     without: bool,
 }
 
 impl Keeper {
     pub(super) fn new(store: MemoryStore, metrics: Metrics) -> Self {
-        Self { store, metrics, problem: None, saved: BTreeMap::new(), tried: BTreeSet::new(), without: false }
+        Self { store, metrics, problem: None, saved: BTreeMap::new(), tried: BTreeMap::new(), without: false }
     }
 
     /// Waits for the memory of earlier runs: to start without it, while it is merely out of reach,
@@ -48,12 +49,12 @@ impl Keeper {
         loop {
             let loaded = tokio::select! {
                 () = stop.cancelled() => return None,
-                loaded = self.store.load() => loaded,
+                loaded = self.store.load::<Tenure>() => loaded,
             };
             match loaded {
                 Ok(stored) => {
                     self.say(None);
-                    self.tried = stored.keys().cloned().collect();
+                    self.tried = stored.iter().map(|(id, kept)| (id.clone(), kept.target.clone())).collect();
                     self.saved.clone_from(&stored);
                     return Some(Memories::new(stored));
                 }
@@ -78,7 +79,9 @@ impl Keeper {
             loop {
                 tokio::time::sleep(GLANCE).await;
                 waited += GLANCE;
-                if waited >= PERIOD || !memories.filled().is_subset(&self.tried) {
+                let urgent =
+                    || memories.urgent().iter().any(|(id, tenure)| self.tried.get(id) != Some(tenure));
+                if waited >= PERIOD || urgent() {
                     waited = Duration::ZERO;
                     self.save(memories).await;
                 }
@@ -99,7 +102,7 @@ impl Keeper {
     }
 
     async fn save(&mut self, memories: &Memories) {
-        self.tried = memories.filled();
+        self.tried = memories.urgent();
         let now = memories.snapshot();
         if self.without || now == self.saved {
             return;
@@ -229,6 +232,20 @@ mod tests {
         };
         tokio::join!(keeper.keep(&memories, &stop), minutes);
         assert_eq!(server.writes(), 1, "nothing changed in the second minute");
+
+        // Whose the target is: at once.
+        let server = Server::default();
+        let (mut keeper, stop) = (server.keeper(), CancellationToken::new());
+        let tenure: Tenure = serde_json::from_str(r#"{"uid": "a"}"#).unwrap();
+        let taken = async {
+            tokio::time::sleep(GLANCE * 3 / 2).await;
+            assert_eq!(server.writes(), 0);
+            memories.put(&orders(), Kept { target: tenure, ..Kept::default() });
+            tokio::time::sleep(GLANCE).await;
+            assert_eq!(server.writes(), 1);
+            stop.cancel();
+        };
+        tokio::join!(keeper.keep(&memories, &stop), taken);
 
         let server = Server::default();
         let mut keeper = server.keeper();

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::cycle::Workload;
 use super::fleet::Equip;
-use crate::engine::Memory;
+use super::memories::Kept;
 use crate::policy::{Mode, Policy, WorkloadId};
 use crate::record::Turn;
 
@@ -27,16 +27,17 @@ impl Look {
     pub fn new<'a>(
         policies: impl IntoIterator<Item = &'a Policy>,
         equip: &dyn Equip,
-        memories: &BTreeMap<WorkloadId, Memory>,
+        memories: &BTreeMap<WorkloadId, Kept>,
         ceiling: Mode,
         patience: Duration,
     ) -> Self {
         let prepare = |policy: &Policy| {
+            let Kept { memory, target } = memories.get(&policy.id).cloned().unwrap_or_default();
             let workload = Workload {
                 mode: Mode::Recommend,
                 sources: equip.sources(policy),
-                target: equip.target(policy),
-                memory: memories.get(&policy.id).cloned().unwrap_or_default(),
+                target: equip.target(policy, target),
+                memory,
                 policy: policy.clone(),
             };
             (policy.mode.min(ceiling), workload)

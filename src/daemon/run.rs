@@ -1,5 +1,6 @@
 //! The daemon: everything wired, until it is asked to stop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::record::Recorder;
 use crate::record::board::{Board, ConnectionStatus};
 use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
-use crate::sources::Connections;
+use crate::sources::{Connections, SweepStats};
 
 /// How long a stop may take in all, once it was asked for. Orchestrators wait for longer, and people do
 /// not: less than ten seconds, with what it takes to leave the runtime.
@@ -134,7 +135,7 @@ async fn watch_connections(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) {
-    let mut counted = Vec::new();
+    let mut counted = BTreeMap::<String, SweepStats>::new();
     loop {
         let statuses = connections.status().into_iter().map(|status| ConnectionStatus {
             kind: status.kind.to_owned(),
@@ -143,12 +144,13 @@ async fn watch_connections(
             problem: status.problem,
         });
         recorder.connections(statuses.collect());
-        let sweeps = connections.sweeps();
-        for sweep in sweeps.iter().filter(|sweep| !counted.contains(*sweep)) {
-            let took = Duration::try_from_secs_f64(sweep.seconds).unwrap_or_default();
-            metrics.swept("kafka", &sweep.cluster, sweep.requests, took);
+        for now in connections.sweeps() {
+            let then = counted.entry(now.cluster.clone()).or_default();
+            let took = Duration::try_from_secs_f64(now.seconds_in_all - then.seconds_in_all);
+            let (sweeps, requests) = (now.sweeps - then.sweeps, now.requests_in_all - then.requests_in_all);
+            metrics.swept("kafka", &now.cluster, sweeps, requests, took.unwrap_or_default());
+            *then = now;
         }
-        counted = sweeps;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(HEALTH) => {}

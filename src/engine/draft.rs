@@ -29,8 +29,12 @@ impl Draft {
         Self { current, at_rest, to: current, reason: Reason::AtNeed, trail: Vec::new() }
     }
 
-    /// Changes the number, or says why it stays.
+    /// Changes the number, or says why it stays. What was merely noted in the same words just before is not
+    /// said twice.
     pub(crate) fn set(&mut self, stage: Stage, to: Replicas, reason: Reason, detail: String) {
+        self.trail.pop_if(|last| {
+            last.from == last.to && (last.stage, last.reason, &last.detail) == (stage, reason, &detail)
+        });
         self.trail.push(Step { stage, from: Some(self.to), to: Some(to), reason, detail });
         self.to = to;
         self.reason = reason;
@@ -54,5 +58,23 @@ impl Draft {
     /// Whether the number lies under what is.
     pub(crate) fn lowers(&self) -> bool {
         self.to < self.current
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_note_said_is_not_said_again() {
+        let (from, to) = (Replicas(6), Replicas(6));
+        let mut draft =
+            Draft { current: from, at_rest: false, to: from, reason: Reason::AtNeed, trail: Vec::new() };
+        let word = || "9 needed, maxReplicas is 6".to_owned();
+        draft.note(Stage::Size, Reason::AtMaxReplicas, word());
+        draft.set(Stage::Size, to, Reason::AtMaxReplicas, word());
+        assert_eq!((draft.trail.len(), draft.reason), (1, Reason::AtMaxReplicas));
+        draft.set(Stage::Damp, to, Reason::AtMaxReplicas, word());
+        assert_eq!(draft.trail.len(), 2, "another stage has a word of its own");
     }
 }

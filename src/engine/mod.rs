@@ -86,7 +86,7 @@ pub fn evaluate(
                 .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
             let change =
                 steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
-            let decision = finish(draft, ceiling, change, summary(&belief, need, overdue), now);
+            let decision = finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now);
             in_words(decision, rules)
         }
         (held, _) => {
@@ -95,7 +95,7 @@ pub fn evaluate(
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
             });
-            untouched(rules, observation, now, word, summary(&belief, None, overdue))
+            untouched(rules, observation, now, word, summary(&belief, &look, None, overdue))
         }
     };
 
@@ -161,7 +161,7 @@ fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
     decision
 }
 
-fn summary(belief: &Belief, need: Option<Replicas>, overdue: Option<bool>) -> Estimate {
+fn summary(belief: &Belief, look: &Look, need: Option<Replicas>, overdue: Option<bool>) -> Estimate {
     Estimate {
         arrival_rate: belief.rate,
         anticipated_rate: belief.anticipated,
@@ -172,7 +172,7 @@ fn summary(belief: &Belief, need: Option<Replicas>, overdue: Option<bool>) -> Es
         capacity_basis: belief.capacity.basis,
         raise_seconds: Some(belief.raise_seconds),
         lower_seconds: Some(belief.lower_seconds),
-        partitions: belief.ladder.partitions(),
+        partitions: look.partitions(),
         busiest_share: belief.busiest_share,
         need,
     }

@@ -56,7 +56,7 @@ reasons! {
     ObjectiveHolds(Routine): "Nothing.",
     /// The capacity of one replica has not been measured yet: a step, to learn.
     Probing(Routine): "State capacityPerReplica in the policy to skip the probe.",
-    /// Records stay overdue although the size should be enough: one step more than the figures ask for.
+    /// Records stay overdue although the size should be enough: a quarter more than there are.
     StillOverdue(Limit): "Look for what holds the consumers up: a slow dependency, a poisoned record, a stuck Pod.",
     /// Work arrived for a workload that rests at 0 replicas.
     Activated(Routine): "Nothing.",

@@ -153,7 +153,9 @@ pub struct Activation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Budget {
-    /// The most changes within any hour.
+    /// The most changes within any hour: of the replicas, or of a bound. The target value of an HPA's metric
+    /// does not count: it moves no replicas by itself, the HPA's own `behavior` damps what follows from it,
+    /// and it is written only where the measured capacity differs from it by more than a tenth.
     #[garde(range(min = 1))]
     pub changes_per_hour: u32,
 }

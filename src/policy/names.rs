@@ -48,7 +48,9 @@ pub(crate) fn http_address(url: &str, (): &()) -> garde::Result {
     let authority = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
     if authority.contains('@') {
         // Not shown: this is where a password would stand.
-        return Err(garde::Error::new("an address with credentials; expected a token in `bearerTokenFile`"));
+        return Err(garde::Error::new(
+            "an address with credentials; expected them in files: `bearerTokenFile` or `basicAuth`",
+        ));
     }
     must(!authority.is_empty(), url, ADDRESS)
 }

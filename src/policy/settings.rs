@@ -144,12 +144,35 @@ pub struct PrometheusConnection {
     #[serde(default = "defaults::everywhere")]
     #[garde(inner(custom(label_or_any)))]
     pub namespaces: Vec<String>,
-    /// File with a bearer token.
+    /// File with a bearer token; not together with `basicAuth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(one_login(self.basic_auth.is_some())))]
     pub bearer_token_file: Option<PathBuf>,
+    /// User and password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
     /// PEM file of the authorities to trust; the system's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+}
+
+/// HTTP's basic authentication (RFC 7617): user and password, each in a file of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BasicAuth {
+    /// File with the user's name.
+    pub username_file: PathBuf,
+    /// File with the password.
+    pub password_file: PathBuf,
+}
+
+fn one_login(basic: bool) -> impl FnOnce(&Option<PathBuf>, &()) -> garde::Result {
+    move |token, ()| match token {
+        Some(_) if basic => {
+            Err(garde::Error::new("not possible beside `basicAuth`; expected one of the two"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The daemon's own HTTP endpoints.

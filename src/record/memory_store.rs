@@ -1,4 +1,4 @@
-//! Damping state, kept in ConfigMaps between restarts: `NAME-0`, `NAME-1`, ...
+//! Damping state, and what is known of the targets, kept in ConfigMaps between restarts: `NAME-0`, `NAME-1`, ...
 //!
 //! Each workload has its shard, by a hash of its name. There is one writer; should somebody else have
 //! written in between, the last word is ours: what is in memory is newer than what was stored.
@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -44,12 +45,23 @@ struct Shard {
     data: Data,
 }
 
+/// What is kept of one workload: the engine's memory, and what its target's actuator knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kept<T> {
+    /// What the engine remembers.
+    pub memory: Memory,
+    /// What is known of the target; nothing in entries of earlier versions.
+    pub target: T,
+}
+
 /// One entry. The key is for people: the name is in here, too.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry<M> {
+struct Entry<M, T> {
     #[serde(flatten)]
     workload: WorkloadId,
     memory: M,
+    #[serde(default)]
+    target: T,
 }
 
 impl MemoryStore {
@@ -66,7 +78,9 @@ impl MemoryStore {
 
     /// Reads everything, also what an earlier run with more shards left. An entry that cannot be read
     /// is dropped: its workload starts afresh.
-    pub async fn load(&mut self) -> Result<BTreeMap<WorkloadId, Memory>, RecordError> {
+    pub async fn load<T: DeserializeOwned + Default>(
+        &mut self,
+    ) -> Result<BTreeMap<WorkloadId, Kept<T>>, RecordError> {
         for shard in 0..self.shards {
             let found = self.read(shard).await?;
             self.known.insert(shard, found);
@@ -89,7 +103,8 @@ impl MemoryStore {
                 // Left in two shards by a crash while they were being rearranged: the right one counts.
                 let home = self.shard_of(&entry.workload) == *shard;
                 if home || !at_home.contains(&entry.workload) {
-                    memories.insert(entry.workload.clone(), entry.memory);
+                    let kept = Kept { memory: entry.memory, target: entry.target };
+                    memories.insert(entry.workload.clone(), kept);
                 }
                 if home {
                     at_home.insert(entry.workload);
@@ -101,7 +116,10 @@ impl MemoryStore {
 
     /// Writes the shards whose contents changed. Where one fails the others are still written; the
     /// first problem is returned.
-    pub async fn save(&mut self, memories: &BTreeMap<WorkloadId, Memory>) -> Result<(), RecordError> {
+    pub async fn save<T: Serialize>(
+        &mut self,
+        memories: &BTreeMap<WorkloadId, Kept<T>>,
+    ) -> Result<(), RecordError> {
         let mut problem = None;
         for (shard, data) in self.changed(memories)? {
             if let Err(error) = self.write(shard, data).await {
@@ -113,11 +131,14 @@ impl MemoryStore {
 
     /// The shards to write, those that lose an entry last: a crash in between leaves it twice, never
     /// nowhere.
-    fn changed(&self, memories: &BTreeMap<WorkloadId, Memory>) -> Result<Vec<(u32, Data)>, RecordError> {
+    fn changed<T: Serialize>(
+        &self,
+        memories: &BTreeMap<WorkloadId, Kept<T>>,
+    ) -> Result<Vec<(u32, Data)>, RecordError> {
         let mut wanted: BTreeMap<u32, Data> =
             self.known.keys().copied().chain(0..self.shards).map(|shard| (shard, Data::new())).collect();
-        for (workload, memory) in memories {
-            let text = serde_json::to_string(&Entry { workload: workload.clone(), memory })
+        for (workload, Kept { memory, target }) in memories {
+            let text = serde_json::to_string(&Entry { workload: workload.clone(), memory, target })
                 .map_err(RecordError::EncodeMemory)?;
             wanted.entry(self.shard_of(workload)).or_default().insert(key(workload), text);
         }
@@ -186,7 +207,12 @@ impl MemoryStore {
         }))
     }
 
-    fn entry(&self, shard: u32, key: &str, text: &str) -> Option<Entry<Memory>> {
+    fn entry<T: DeserializeOwned + Default>(
+        &self,
+        shard: u32,
+        key: &str,
+        text: &str,
+    ) -> Option<Entry<Memory, T>> {
         serde_json::from_str(text)
             .inspect_err(|problem| {
                 let config_map = self.name_of(shard);

@@ -65,7 +65,7 @@ impl Connections {
         kafka.chain(self.prometheus.values().map(|server| server.status())).collect()
     }
 
-    /// What the last sweep of every Kafka cluster cost, and which one it was.
+    /// What the last sweep of every Kafka cluster cost, and all of them so far.
     pub fn sweeps(&self) -> Vec<SweepStats> {
         self.kafka.values().filter_map(|cluster| cluster.stats()).collect()
     }
@@ -82,9 +82,8 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
     }
 }
 
-/// How one server is doing.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+/// How one server is doing. What the API says of it, and other versions read, is the record's.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
     /// `kafka` or `prometheus`.
     pub kind: &'static str,
@@ -102,8 +101,12 @@ pub struct ConnectionStatus {
 pub struct SweepStats {
     /// The cluster's name in the settings.
     pub cluster: String,
-    /// Sweeps since the start, this one included.
+    /// Sweeps since the start, this one included, and what all of them together cost.
     pub sweeps: u64,
+    /// Requests of all sweeps.
+    pub requests_in_all: u64,
+    /// Wall time of all sweeps, in seconds.
+    pub seconds_in_all: f64,
     /// Requests sent.
     pub requests: u64,
     /// Partitions whose offsets were asked for, per isolation level.

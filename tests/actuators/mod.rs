@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tidegate::actuators::hpa;
+use tidegate::actuators::owners::Tenure;
 use tidegate::actuators::scale::ScaleActuator;
 use tidegate::actuators::{ActuateError, Actuator, Actuators};
 use tidegate::engine::Change;
@@ -72,7 +73,7 @@ fn orders_ref() -> ScaleTargetRef {
 }
 
 fn orders(fake: &Fake) -> ScaleActuator {
-    Actuators::new(fake.client()).for_scale("shop".into(), orders_ref(), INTERVAL)
+    Actuators::new(fake.client()).for_scale("shop".into(), orders_ref(), INTERVAL, Tenure::default())
 }
 
 fn hpa_with_metric(fake: &Fake) -> impl Actuator {
@@ -249,7 +250,8 @@ async fn the_targets_of_a_namespace_share_their_looks_at_other_autoscalers() {
         list(&[hpa_object("1", 1, 5, "100")]),
     );
     let makes = Actuators::new(fake.client());
-    let targets: Vec<_> = (0..20).map(|_| makes.for_scale("shop".into(), orders_ref(), INTERVAL)).collect();
+    let targets: Vec<_> =
+        (0..20).map(|_| makes.for_scale("shop".into(), orders_ref(), INTERVAL, Tenure::default())).collect();
     let count = |call: &str| fake.calls().iter().filter(|seen| *seen == call).count();
     let observe = |at: Timestamp| futures::future::join_all(targets.iter().map(move |t| t.observe(at)));
 
@@ -270,7 +272,7 @@ async fn a_target_with_a_short_interval_sees_a_new_look_at_every_turn() {
         list(&[hpa_object("1", 1, 5, "100")]),
     );
     let makes = Actuators::new(fake.client());
-    let target = makes.for_scale("shop".into(), orders_ref(), TimeSpan::from_secs(2));
+    let target = makes.for_scale("shop".into(), orders_ref(), TimeSpan::from_secs(2), Tenure::default());
     assert_eq!(target.observe(now()).await.hold, None);
     assert_eq!(target.observe(now() + SignedDuration::from_millis(1_700)).await.hold, None);
     assert!(target.observe(now() + SignedDuration::from_millis(1_800)).await.hold.is_some());
@@ -291,8 +293,10 @@ async fn a_failed_look_at_other_autoscalers_serves_only_those_who_waited_for_it(
 async fn a_kind_without_scale_is_refused() {
     let target =
         ScaleTargetRef { api_version: "apps/v1".into(), kind: "ControllerRevision".into(), name: "a".into() };
-    let reading =
-        Actuators::new(cluster().client()).for_scale("shop".into(), target, INTERVAL).observe(now()).await;
+    let reading = Actuators::new(cluster().client())
+        .for_scale("shop".into(), target, INTERVAL, Tenure::default())
+        .observe(now())
+        .await;
     assert_eq!(reading.quality, Quality::Rejected);
     let problem = "ControllerRevision shop/a: ControllerRevision of apps/v1 has no scale sub-resource";
     assert_eq!(reading.problem.as_deref(), Some(problem));

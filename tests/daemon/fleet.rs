@@ -6,8 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate::daemon::fleet::Fleet;
-use tidegate::daemon::memories::Memories;
-use tidegate::engine::Memory;
+use tidegate::daemon::memories::{Kept, Memories};
 use tidegate::policy::Mode;
 use tidegate::record::{Outcome, Turn};
 use tokio::time::sleep;
@@ -112,7 +111,7 @@ async fn a_removed_policy_takes_no_further_turn() {
 async fn memory_waits_for_a_policy_that_is_not_there_yet() {
     let stage = Stage::default();
     let id = policy("late", &json!({})).id;
-    let memories = Memories::new([(id.clone(), Memory::default())].into());
+    let memories = Memories::new([(id.clone(), Kept::default())].into());
     let mut fleet = Fleet::new(stage.base(memories.clone()));
     fleet.muster(&[policy("orders", &json!({}))], None);
     assert!(memories.snapshot().contains_key(&id), "not all policies have been read yet");

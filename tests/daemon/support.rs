@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{Timestamp, ToSpan};
+use tidegate::actuators::owners::Tenure;
 use tidegate::actuators::{ActuateError, Actuator};
 use tidegate::daemon::clock::Clock;
 use tidegate::daemon::fleet::{Base, Equip};
@@ -115,7 +116,7 @@ impl Equip for Stage {
         policy.sources.iter().map(source).collect()
     }
 
-    fn target(&self, policy: &Policy) -> Arc<dyn Actuator> {
+    fn target(&self, policy: &Policy, _known: Tenure) -> Arc<dyn Actuator> {
         self.equipped.lock().unwrap().push(format!("target {}", policy.id.name));
         Arc::new(Actor { manner: Manner::Prompt, spec: policy.sources[0].clone() })
     }

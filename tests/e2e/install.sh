@@ -43,6 +43,32 @@ need() {
   command -v "$command" >/dev/null || apt "$@"
 }
 
+# go: a Go that can build what the go.mod files ask for. Debian 12's own is too old for that, but not too
+# old to fetch a newer one: toolchains are modules too, checked against the public checksum database.
+go_wanted=$(sed -n 's/^go //p' "$here"/tools/*/go.mod | sort -V | tail -n1)
+new_enough() { [ "$(printf '%s\n%s\n' "$go_wanted" "$1" | sort -V | head -n1)" = "$go_wanted" ]; }
+need_go() {
+  local arch have module=golang.org/toolchain version
+  [ ! -x "$cache/go-$go_wanted/bin/go" ] || PATH=$cache/go-$go_wanted/bin:$PATH
+  need go golang-go
+  have=$(cd / && GOTOOLCHAIN=local go env GOVERSION)
+  new_enough "${have#go}" && return
+  arch=$(go env GOARCH)
+  version=v0.0.1-go$go_wanted.linux-$arch
+  say "$have is too old: fetching Go $go_wanted as the module $module (about 65 MB, kept in $cache)"
+  (
+    cd / && GOTOOLCHAIN=local GO111MODULE=on GOFLAGS= go mod download "$module@$version"
+    rm -rf "$cache/go.new"
+    cp -r "$(GOTOOLCHAIN=local go env GOMODCACHE)/$module@$version" "$cache/go.new"
+  )
+  # Modules carry no mode bits.
+  chmod -R u+w "$cache/go.new"
+  chmod +x "$cache"/go.new/bin/* "$cache/go.new/pkg/tool/linux_$arch"/*
+  mv "$cache/go.new" "$cache/go-$go_wanted"
+  PATH=$cache/go-$go_wanted/bin:$PATH
+  hash -r
+}
+
 # build OUT PACKAGE...: static binaries from the module in the current folder.
 build() {
   local out=$1
@@ -54,7 +80,7 @@ kube() {
   local hash version major minor package link= source=$here/tools/kube
   hash=$(stamp "$source/go.mod" "$source/go.sum" "$source/etcd/main.go")
   current kube "$hash" bin/{etcd,kube-apiserver,kube-controller-manager,kubectl} && return
-  need go golang-go
+  need_go
   cd "$source"
   version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
   say "building etcd and Kubernetes $version (about 6 minutes on 2 cores when nothing is cached)"
@@ -71,7 +97,7 @@ helm() {
   local hash source=$here/tools/helm
   hash=$(stamp "$source/go.mod" "$source/go.sum")
   current helm "$hash" bin/helm && return
-  need go golang-go
+  need_go
   cd "$source"
   say "building Helm $(go list -m -f '{{.Version}}' helm.sh/helm/v4) (about 2 minutes when nothing is cached)"
   build "$cache/bin/" helm.sh/helm/v4/cmd/helm
@@ -112,6 +138,7 @@ prometheus() {
 }
 
 [ "$(uname -s)" = Linux ] || die "the end-to-end suite runs on Linux only"
+[ -r /etc/ssl/certs/ca-certificates.crt ] || apt ca-certificates
 need java openjdk-17-jre-headless
 need openssl openssl
 need setpriv util-linux

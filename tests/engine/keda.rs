@@ -58,6 +58,8 @@ impl Keda {
             let now = after(self.second);
             let (memory, decision) = evaluate(&self.rules, std::mem::take(&mut self.memory), &seen, now);
             (self.memory, self.reason) = (memory, decision.reason);
+            let known = decision.estimate.partitions.and_then(|count| usize::try_from(count).ok());
+            assert_eq!(known, Some(partitions.len()), "also where they do not bound the replicas");
             if let Some(change) = decision.change {
                 self.replicas = usize::try_from(change.replicas.0).unwrap();
             }

@@ -230,6 +230,22 @@ connections:
 }
 
 #[test]
+fn prometheus_gets_a_token_or_a_password() {
+    let text = |login: &str| {
+        format!(
+            "apiVersion: tidegate.dev/v1alpha1\nkind: Settings\nconnections:\n  prometheus:\n    main:\n      \
+             url: https://prometheus:9090\n{login}"
+        )
+    };
+    let token = "      bearerTokenFile: /token\n";
+    let basic = "      basicAuth: {usernameFile: /user, passwordFile: /password}\n";
+    assert!(read_settings("s", &text(token)).is_ok());
+    assert!(read_settings("s", &text(basic)).is_ok());
+    let problems = shown(&read_settings("s", &text(&format!("{token}{basic}"))).unwrap_err());
+    assert!(problems.contains("expected one of the two") && problems.contains("s:7:"), "{problems}");
+}
+
+#[test]
 fn settings_are_one_document() {
     let one = "apiVersion: tidegate.dev/v1alpha1\nkind: Settings\n";
     assert!(read_settings("s", one).is_ok());

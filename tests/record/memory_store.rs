@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tidegate::engine::Memory;
 use tidegate::policy::WorkloadId;
 use tidegate::policy::settings;
-use tidegate::record::memory_store::MemoryStore;
+use tidegate::record::memory_store::{Kept, MemoryStore};
 use tower::service_fn;
 
 /// ConfigMaps by name, as the API server keeps them: with a version, checked at each replacement.
@@ -102,18 +102,38 @@ fn settings(shards: u32) -> settings::MemoryStore {
     settings::MemoryStore { shards, ..settings::MemoryStore::default() }
 }
 
-fn memories(names: &[&str]) -> BTreeMap<WorkloadId, Memory> {
+/// Memories beside something that is known of the target.
+type Memories = BTreeMap<WorkloadId, Kept<Option<String>>>;
+
+fn memories(names: &[&str]) -> Memories {
     names
         .iter()
-        .map(|name| (WorkloadId { namespace: "shop".into(), name: (*name).into() }, Memory::default()))
+        .map(|name| (WorkloadId { namespace: "shop".into(), name: (*name).into() }, Kept::default()))
         .collect()
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_target_is_kept_and_may_be_absent() {
+    let server = Server::default();
+    let mut store = MemoryStore::new(server.client(), "tidegate", &settings(1));
+    let mut kept = memories(&["orders", "invoices"]);
+    kept.first_entry().unwrap().get_mut().target = Some("ours".to_owned());
+    store.save(&kept).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), kept);
+    // As versions before this one wrote it.
+    let plain = json!({"namespace": "shop", "name": "orders", "memory": Memory::default()}).to_string();
+    server.put(
+        "tidegate-memory-0",
+        json!({"metadata": {"resourceVersion": "7"}, "data": {"shop.orders": plain}}),
+    );
+    assert_eq!(store.load().await.unwrap(), memories(&["orders"]));
 }
 
 #[tokio::test]
 async fn what_is_saved_is_loaded_and_nothing_is_written_twice() {
     let server = Server::default();
     let mut store = MemoryStore::new(server.client(), "tidegate", &settings(1));
-    assert_eq!(store.load().await.unwrap(), BTreeMap::new());
+    assert_eq!(store.load().await.unwrap(), Memories::new());
     assert_eq!(server.asked(), ["GET tidegate-memory-0", "GET tidegate-memory-1"]);
 
     let two = memories(&["orders", "some name"]);
@@ -179,7 +199,7 @@ async fn more_or_fewer_shards_lose_nothing() {
     let all = memories(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for shards in [1, 4, 2, 4] {
         let mut store = MemoryStore::new(server.client(), "tidegate", &settings(shards));
-        let loaded = store.load().await.unwrap();
+        let loaded: Memories = store.load().await.unwrap();
         store.save(&all).await.unwrap();
         let sizes: Vec<_> = server
             .maps
@@ -203,7 +223,7 @@ async fn growing_writes_the_new_shards_before_the_old_one_shrinks() {
     let all = memories(&names.iter().map(String::as_str).collect::<Vec<_>>());
     MemoryStore::new(server.client(), "tidegate", &settings(1)).save(&all).await.unwrap();
     let mut store = MemoryStore::new(server.client(), "tidegate", &settings(3));
-    store.load().await.unwrap();
+    let _: Memories = store.load().await.unwrap();
     server.asked();
     store.save(&all).await.unwrap();
     assert_eq!(server.asked(), ["POST tidegate-memory-1", "POST tidegate-memory-2", "PUT tidegate-memory-0"]);
@@ -227,7 +247,8 @@ async fn a_shard_that_would_be_too_large_names_the_setting() {
 #[tokio::test]
 async fn leftovers_that_cannot_be_read_are_not_nothing_but_where_rights_end() {
     let server = Server::default();
-    let load = async || MemoryStore::new(server.client(), "tidegate", &settings(1)).load().await;
+    let load =
+        async || MemoryStore::new(server.client(), "tidegate", &settings(1)).load::<Option<String>>().await;
     let refuse = |status| server.refused.lock().unwrap().insert("tidegate-memory-1".to_owned(), status);
     refuse(StatusCode::INTERNAL_SERVER_ERROR);
     let problem = load().await.unwrap_err().to_string();
@@ -236,7 +257,7 @@ async fn leftovers_that_cannot_be_read_are_not_nothing_but_where_rights_end() {
         "{problem}"
     );
     refuse(StatusCode::FORBIDDEN);
-    assert_eq!(load().await.unwrap(), BTreeMap::new());
+    assert_eq!(load().await.unwrap(), Memories::new());
 }
 
 #[tokio::test]

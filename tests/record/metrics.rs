@@ -22,7 +22,7 @@ fn busy() -> Metrics {
         healthy: Some(true),
         problem: None,
     }]);
-    metrics.swept("kafka", "main", 7, Duration::from_millis(250));
+    metrics.swept("kafka", "main", 1, 7, Duration::from_millis(250));
     metrics.turn_took(Duration::from_millis(2));
     metrics
 }

@@ -110,7 +110,7 @@ fn failed(kind: &str) -> Value {
     Some("the query fails (timeout): 1:4: parse error here")
 )]
 #[case::unavailable(503, json!("no"), None, Quality::Missing, Some("HTTP 503"))]
-#[case::unauthorized(401, json!("no"), None, Quality::Missing, Some("HTTP 401: check bearerTokenFile"))]
+#[case::unauthorized(401, json!("no"), None, Quality::Missing, Some("HTTP 401: check bearerTokenFile or basicAuth"))]
 #[case::another_api(200, json!({"hello": "world"}), None, Quality::Missing, Some("the answer is not that of a query API: check url"))]
 #[tokio::test]
 async fn quality_of_an_answer(
@@ -217,7 +217,10 @@ async fn a_rotated_token_is_used_at_once_and_never_shown() {
     let source = source(&connections, "arrivalRate");
 
     let refused = look(&*source).await;
-    assert_eq!(refused.problem.as_deref(), Some("prometheus main: HTTP 401: check bearerTokenFile"));
+    assert_eq!(
+        refused.problem.as_deref(),
+        Some("prometheus main: HTTP 401: check bearerTokenFile or basicAuth")
+    );
     std::fs::write(&token, "second-secret\n").unwrap();
     let welcome = look(&*source).await;
     assert_eq!((welcome.value, welcome.quality), (Some(5.0), Quality::Ok));
@@ -227,6 +230,27 @@ async fn a_rotated_token_is_used_at_once_and_never_shown() {
     let lost = look(&*source).await;
     assert_eq!(lost.quality, Quality::Missing);
     assert!(lost.problem.unwrap().contains("cannot read"));
+}
+
+#[tokio::test]
+async fn a_user_and_a_password_are_sent_as_they_stand_in_their_files() {
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let server = MockServer::start().await;
+    // The example of RFC 7617, section 2.
+    Mock::given(header("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="))
+        .respond_with(ResponseTemplate::new(200).set_body_json(vector(&["5"])))
+        .mount(&server)
+        .await;
+    let (user, password) = (file("user", "Aladdin\n"), file("password", "open sesame\r\n"));
+    let basic = json!({"usernameFile": user, "passwordFile": password});
+    let connections = connections(&json!({"url": server.uri(), "basicAuth": basic}));
+    let welcome = look(&*source(&connections, "arrivalRate")).await;
+    assert_eq!((welcome.value, welcome.quality), (Some(5.0), Quality::Ok));
 }
 
 #[test]

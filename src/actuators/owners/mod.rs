@@ -10,13 +10,14 @@
 //!   nobody else owns: first `kubectl apply --server-side --field-manager=tidegate` with the field as it
 //!   stands, then the manifest without the field;
 //! - a manager that took it from us by `Update` (`kubectl scale`, `kubectl edit`, `helm upgrade`) may have
-//!   done so once: we yield for [`YIELD`] from then on, and take the field over again. For replicas that
-//!   is not known any more after a restart ([`Tenure`]): then they are taken over at once.
+//!   done so once: we yield for [`YIELD`] from then on, and take the field over again. Of replicas the object
+//!   itself does not tell ([`Tenure`]): that is kept with the workload's memory.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Our field manager.
@@ -129,12 +130,19 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
 }
 
 /// Our tenure of a field whose entries carry no time (those of the scale sub-resource) and vanish with
-/// the field. Lost at a restart: then the field counts as never held, and is taken over once more.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// the field: after somebody else's write, nothing in the object says that it was ever ours, or since when
+/// it is not. So it is kept over a restart. Lost, the field counts as never held, and is taken over once more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tenure {
+    /// The object whose field was ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
     /// Who has had it since it was ours, and when we first saw that.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     taken: BTreeMap<String, Timestamp>,
+    /// Where it stands in this kind of object, as far as seen; seen again after a restart.
+    #[serde(skip)]
     path: Option<Vec<String>>,
 }
 
@@ -157,6 +165,8 @@ impl Tenure {
             return standing(&field, &owners, true, now);
         }
         let claimed = self.uid.is_some() && self.uid == meta.uid;
+        // They may leave the field and come back: that is another time.
+        self.taken.retain(|manager, _| owners.iter().any(|owner| owner.manager == *manager));
         let owners: Vec<_> = owners.into_iter().map(|owner| self.date(owner, claimed, now)).collect();
         standing(&field, &owners, claimed, now)
     }

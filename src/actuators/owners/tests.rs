@@ -202,3 +202,31 @@ fn only_the_controller_among_the_owner_references_counts() {
     assert_eq!(controller(&meta), Some(("keda.sh", "ScaledObject", "so")));
     assert_eq!(controller(&ObjectMeta::default()), None);
 }
+
+#[test]
+fn a_yield_goes_on_over_a_restart() {
+    fn restarted(tenure: &Tenure) -> Tenure {
+        serde_json::from_str(&serde_json::to_string(tenure).unwrap()).unwrap()
+    }
+    let ours = meta("a", &[scaled(MANAGER, &replicas())]);
+    let theirs = meta("a", &[scaled("kubectl", &replicas())]);
+    let mut tenure = Tenure::default();
+    assert_eq!(tenure.see(&ours, at("2026-11-21T08:00:00Z")), Standing::Free);
+
+    // Taken while nobody looked: it counts from when it was seen.
+    let mut tenure = restarted(&tenure);
+    let taken = tenure.see(&theirs, at("2026-11-21T08:10:00Z"));
+    let words =
+        "field manager kubectl (it changed .spec.replicas after us: yielding until 2026-11-21T08:40:00Z)";
+    assert_eq!(yields_to(&taken), Some(words));
+
+    // Seen before: the end stays what it was.
+    let mut tenure = restarted(&tenure);
+    assert_eq!(yields_to(&tenure.see(&theirs, at("2026-11-21T08:39:59Z"))), Some(words));
+    let mut tenure = restarted(&tenure);
+    assert_eq!(tenure.see(&theirs, at("2026-11-21T08:40:00Z")), Standing::Adopt);
+
+    // Another object of that name was never ours.
+    let another = meta("b", &[scaled("kubectl", &replicas())]);
+    assert_eq!(tenure.see(&another, at("2026-11-21T08:41:00Z")), Standing::Adopt);
+}

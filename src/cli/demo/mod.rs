@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::output;
 use crate::embedded::day::{Day, INTERVAL};
 use screen::Screen;
 use serve::Endpoints;
@@ -110,7 +111,7 @@ struct Show {
 impl Show {
     /// The live view, until the day is over or somebody has seen enough.
     async fn live(&mut self) -> anyhow::Result<()> {
-        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = output::colour();
         let mut screen = Screen::open().context("opening the terminal for the live view (try --plain)")?;
         let terminated = terminated()?;
         while !self.story.over() && !terminated.is_cancelled() && !screen.left()? {

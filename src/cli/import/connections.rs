@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::policy::settings::{
-    Connections as Settings, KafkaConnection, PrometheusConnection, Sasl, SaslMechanism, Tls,
+    BasicAuth, Connections as Settings, KafkaConnection, PrometheusConnection, Sasl, SaslMechanism, Tls,
 };
 use crate::policy::source::{KafkaLag, PrometheusQuery, SourceSpec};
 
@@ -50,6 +50,8 @@ pub(super) struct Prometheus {
     pub(super) name: String,
     url: String,
     pub(super) bearer: bool,
+    /// Whether a user and a password are sent along.
+    pub(super) basic: bool,
     pub(super) ca: bool,
 }
 
@@ -150,6 +152,11 @@ impl Prometheus {
             url: self.url.clone(),
             namespaces: vec!["*".to_owned()],
             bearer_token_file: self.bearer.then(|| self.file("token")),
+            // KEDA sends one of the two as well: the token.
+            basic_auth: (self.basic && !self.bearer).then(|| BasicAuth {
+                username_file: self.file("username"),
+                password_file: self.file("password"),
+            }),
             ca_file: self.ca.then(|| self.file("ca.crt")),
         }
     }

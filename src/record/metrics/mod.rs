@@ -159,10 +159,10 @@ impl Metrics {
         }
     }
 
-    /// Counts one shared look at a connection.
-    pub fn swept(&self, kind: &str, name: &str, requests: u64, took: Duration) {
+    /// Counts shared looks at a connection, what they asked and how long they took together.
+    pub fn swept(&self, kind: &str, name: &str, sweeps: u64, requests: u64, took: Duration) {
         let labels = connection(kind, name);
-        self.sweeps.get_or_create(&labels).inc();
+        self.sweeps.get_or_create(&labels).inc_by(sweeps);
         self.sweep_requests.get_or_create(&labels).inc_by(requests);
         self.sweep_seconds.get_or_create(&labels).inc_by(took.as_secs_f64());
     }

@@ -1,16 +1,19 @@
 //! One sweep over a cluster: every question that any source has, asked once.
 //!
 //! First the layout beside the groups, then the logs, one leader's failure ending what is asked of it,
-//! beside the reasons for absent topics. With six seconds at most for the groups and three and a half for
-//! each question to librdkafka, a sweep over a cluster with a frozen broker still ends within the ten
-//! seconds that a source has by default.
+//! beside the reasons for absent topics. With six seconds at most for the groups, three and a half for each
+//! question to librdkafka, and none begun after [`LAST_QUESTION`], a sweep over a cluster with any number of
+//! frozen brokers still ends within the ten seconds that a source has by default. Who was silent the last
+//! time is asked last, so that healthy brokers are not among those that there is no time for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::access::Access;
 use super::groups::GroupReader;
@@ -27,6 +30,10 @@ use crate::sources::meter::Meter;
 
 /// Partitions in one request: more gains nothing.
 const PARTITIONS_AT_ONCE: usize = 500;
+/// How long after its beginning a sweep may still ask a leader something.
+const LAST_QUESTION: Duration = Duration::from_secs(6);
+/// How long leaders are asked in any case, however long it took to know whom to ask.
+const FIRST_QUESTIONS: Duration = Duration::from_millis(250);
 /// Absent topics whose reason is asked for in one sweep.
 const ABSENT_AT_ONCE: usize = 8;
 
@@ -36,7 +43,10 @@ pub(super) struct Sweeper {
     connection: KafkaConnection,
     concurrency: usize,
     meter: Arc<Meter>,
-    sweeps: u64,
+    /// The last sweep's.
+    stats: SweepStats,
+    /// Leaders that failed in the last sweep.
+    silent: BTreeSet<Leader>,
     open: Option<Open>,
 }
 
@@ -50,31 +60,43 @@ struct Open {
 impl Sweeper {
     pub(super) fn new(name: &str, connection: KafkaConnection, concurrency: u32, meter: Arc<Meter>) -> Self {
         let concurrency = usize::try_from(concurrency).unwrap_or(1).max(1);
-        Self { name: name.to_owned(), connection, concurrency, meter, sweeps: 0, open: None }
+        let stats = SweepStats { cluster: name.to_owned(), ..SweepStats::default() };
+        Self {
+            name: name.to_owned(),
+            connection,
+            concurrency,
+            meter,
+            stats,
+            silent: BTreeSet::new(),
+            open: None,
+        }
     }
 
     /// Reads everything that was ordered. Never fails: what could not be read is missing in the snapshot.
     pub(super) async fn sweep(&mut self, order: Order, now: Timestamp) -> Snapshot {
-        let (began, sent) = (tokio::time::Instant::now(), self.meter.sent());
+        let (began, sent) = (Instant::now(), self.meter.sent());
         let mut snapshot = Snapshot::empty(&self.name, order, now);
-        match self.fill(&mut snapshot, now).await {
+        match self.fill(&mut snapshot, now, began + LAST_QUESTION).await {
             Ok(()) => snapshot.reachable = true,
             Err(trouble) => snapshot.failure = Some(trouble),
         }
         snapshot.problems = snapshot.causes();
-        self.sweeps += 1;
-        snapshot.stats = SweepStats {
+        let (requests, seconds) = (self.meter.sent() - sent, began.elapsed().as_secs_f64());
+        self.stats = SweepStats {
             cluster: self.name.clone(),
-            sweeps: self.sweeps,
-            requests: self.meter.sent() - sent,
+            sweeps: self.stats.sweeps + 1,
+            requests_in_all: self.stats.requests_in_all + requests,
+            seconds_in_all: self.stats.seconds_in_all + seconds,
+            requests,
             partitions: snapshot.partitions(),
             groups: snapshot.groups.len(),
-            seconds: began.elapsed().as_secs_f64(),
+            seconds,
         };
+        snapshot.stats = self.stats.clone();
         snapshot
     }
 
-    async fn fill(&mut self, snapshot: &mut Snapshot, now: Timestamp) -> Result<(), Trouble> {
+    async fn fill(&mut self, snapshot: &mut Snapshot, now: Timestamp, until: Instant) -> Result<(), Trouble> {
         self.refresh(&snapshot.order).await?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let names = snapshot.order.groups();
@@ -95,14 +117,16 @@ impl Sweeper {
         let wanted = snapshot.order.topics(&snapshot.groups);
         let handles = open.handles.clone();
         let absent = self.explain_absent(&wanted, &snapshot.layout);
+        let until = until.max(Instant::now() + FIRST_QUESTIONS);
         let logs = async {
             for (level, topics) in &wanted {
                 let Some(handle) = handles.get(level).cloned() else { continue };
-                self.read_logs(handle, *level, topics, snapshot, now).await;
+                self.read_logs(handle, *level, topics, snapshot, (now, until)).await;
             }
         };
         let (absent, ()) = tokio::join!(absent, logs);
         snapshot.absent = absent;
+        self.silent = snapshot.leaders.keys().copied().collect();
         Ok(())
     }
 
@@ -143,7 +167,7 @@ impl Sweeper {
         level: IsolationLevel,
         topics: &BTreeMap<String, BTreeSet<TimeSpan>>,
         snapshot: &mut Snapshot,
-        now: Timestamp,
+        (now, until): (Timestamp, Instant),
     ) {
         let mut by_leader = BTreeMap::<Leader, Vec<(String, i32)>>::new();
         for topic in topics.keys() {
@@ -161,12 +185,14 @@ impl Sweeper {
             }
         }
         let brokers = &snapshot.layout.brokers;
-        let asked = by_leader.into_iter().map(|(leader, partitions)| {
+        let asked = order(by_leader, &self.silent).into_iter().map(|(leader, partitions)| {
             let name = brokers.get(&leader).cloned().unwrap_or_else(|| format!("broker {leader}"));
             let (handle, meter) = (Arc::clone(&handle), Arc::clone(&self.meter));
             async move {
                 let mut logs = Logs::new();
-                let outcome = ask_leader(&handle, &meter, &name, &partitions, topics, now, &mut logs).await;
+                let leader_asked = (name.as_str(), partitions.as_slice());
+                let outcome =
+                    ask_leader(&handle, &meter, leader_asked, topics, (now, until), &mut logs).await;
                 (leader, logs, outcome)
             }
         });
@@ -233,15 +259,21 @@ fn close<T: Send + 'static>(client: T) {
     drop(tokio::task::spawn_blocking(move || drop(client)));
 }
 
+/// The leaders in the order to ask them in: who failed the last time comes last.
+fn order<T>(by_leader: BTreeMap<Leader, T>, silent: &BTreeSet<Leader>) -> Vec<(Leader, T)> {
+    let (late, prompt): (Vec<_>, Vec<_>) =
+        by_leader.into_iter().partition(|(leader, _)| silent.contains(leader));
+    prompt.into_iter().chain(late).collect()
+}
+
 /// Asks one leader everything, in chunks. The first failure ends it: what follows would fail too, and
-/// each time cost a time-out.
+/// each time cost a time-out. So does the time that there is for questions.
 async fn ask_leader(
     handle: &Arc<Handle>,
     meter: &Meter,
-    name: &str,
-    partitions: &[(String, i32)],
+    (name, partitions): (&str, &[(String, i32)]),
     topics: &BTreeMap<String, BTreeSet<TimeSpan>>,
-    now: Timestamp,
+    (now, until): (Timestamp, Instant),
     logs: &mut Logs,
 ) -> Result<(), Trouble> {
     let windows: BTreeSet<TimeSpan> = topics.values().flatten().copied().collect();
@@ -260,6 +292,9 @@ async fn ask_leader(
             .collect();
         for chunk in wanted.chunks(PARTITIONS_AT_ONCE) {
             meter.permit().await;
+            if Instant::now() > until {
+                return Err(Trouble::Unasked { address: name.to_owned() });
+            }
             let (handle, asked, leader) = (Arc::clone(handle), chunk.to_vec(), name.to_owned());
             let answers = blocking(move || handle.ask(question, &asked, &leader)).await?;
             for ((topic, partition), answer) in chunk.iter().zip(answers) {
@@ -303,6 +338,32 @@ mod tests {
         let groups = &mut sweeper.open.as_mut().unwrap().groups;
         let group = groups.fetch(&BTreeSet::from(["g".to_owned()])).await.remove("g").unwrap();
         group.map(drop)
+    }
+
+    #[test]
+    fn who_was_silent_is_asked_last() {
+        let leaders = (1..=4).map(|leader| (leader, ())).collect();
+        let order: Vec<_> =
+            order(leaders, &BTreeSet::from([1, 3])).into_iter().map(|(one, ())| one).collect();
+        assert_eq!(order, [2, 4, 1, 3]);
+    }
+
+    #[tokio::test]
+    async fn after_the_last_question_nobody_is_asked() {
+        let connection: KafkaConnection =
+            serde_json::from_value(json!({"bootstrapServers": ["127.0.0.1:1"]})).unwrap();
+        let access = Access::load(&connection).unwrap();
+        let handle = Arc::new(Handle::open(&connection, &access, IsolationLevel::ReadUncommitted).unwrap());
+        let meter = Meter::per_second(1000);
+        let partitions = [("orders".to_owned(), 0)];
+        let topics = [("orders".to_owned(), BTreeSet::new())].into();
+        let until = Instant::now();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut logs = Logs::new();
+        let leader = ("kafka-1:9092", partitions.as_slice());
+        let asked = ask_leader(&handle, &meter, leader, &topics, (Timestamp::UNIX_EPOCH, until), &mut logs);
+        let unasked = Trouble::Unasked { address: "kafka-1:9092".to_owned() };
+        assert_eq!((asked.await, logs), (Err(unasked), Logs::new()));
     }
 
     #[tokio::test]

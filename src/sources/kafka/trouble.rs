@@ -25,6 +25,8 @@ pub(super) enum Trouble {
     NotKafka { address: String },
     #[error("{address} does not answer within {seconds} s")]
     Silent { address: String, seconds: u64 },
+    #[error("{address} was not asked this time: other brokers took too long")]
+    Unasked { address: String },
     #[error("authentication failed as user {user} ({mechanism}): check usernameFile and passwordFile")]
     Authentication { user: String, mechanism: String },
     #[error("the brokers do not offer {mechanism} but {offered}: correct sasl.mechanism")]
@@ -60,7 +62,7 @@ impl Trouble {
             | Self::GroupForbidden { .. }
             | Self::Coordinator(_)
             | Self::Group { .. } => 1,
-            Self::Silent { .. } | Self::Other(_) => 0,
+            Self::Silent { .. } | Self::Unasked { .. } | Self::Other(_) => 0,
         }
     }
 
@@ -72,7 +74,8 @@ impl Trouble {
             | Self::RefusedByTls { address, .. }
             | Self::Closed { address, .. }
             | Self::NotKafka { address }
-            | Self::Silent { address, .. } => Some(address),
+            | Self::Silent { address, .. }
+            | Self::Unasked { address } => Some(address),
             Self::Resolve { .. }
             | Self::Authentication { .. }
             | Self::Mechanism { .. }

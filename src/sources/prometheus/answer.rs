@@ -67,7 +67,7 @@ pub(super) fn interpret(status: StatusCode, body: &[u8]) -> Result<Value, Refusa
     let envelope: Option<Envelope> = serde_json::from_slice(body).ok();
     match (status, envelope) {
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-            Err(Refusal::missing(format!("HTTP {}: check bearerTokenFile", status.as_u16())))
+            Err(Refusal::missing(format!("HTTP {}: check bearerTokenFile or basicAuth", status.as_u16())))
         }
         (_, Some(Envelope { error: Some(error), error_type, .. })) => {
             let kind = error_type.unwrap_or_default();

@@ -9,11 +9,13 @@
 mod answer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ use super::meter::Meter;
 use super::{ConnectionStatus, Source};
 use crate::engine::observation::{Meaning, MetricReading, Quality, SourceReading};
 use crate::policy::TimeSpan;
-use crate::policy::settings::{Limits, PrometheusConnection};
+use crate::policy::settings::{BasicAuth, Limits, PrometheusConnection};
 use crate::policy::source::PrometheusQuery;
 
 /// A busy share above this is not a share. Rates are extrapolated, so a little over 1 is.
@@ -94,14 +96,14 @@ impl Server {
 
     async fn ask(&self, query: &str) -> Result<Value, Refusal> {
         let connection = self.connection.clone();
-        let (authorities, token) = tokio::task::spawn_blocking(move || credentials(&connection))
+        let (authorities, login) = tokio::task::spawn_blocking(move || credentials(&connection))
             .await
             .map_err(|_| Refusal::missing("the look was interrupted"))??;
         let client = self.client(authorities)?;
         self.meter.permit().await;
         let mut question = client.query(query);
-        if let Some(token) = token {
-            question = question.header(AUTHORIZATION, token);
+        if let Some(login) = login {
+            question = question.header(AUTHORIZATION, login);
         }
         let answer = question.get_raw().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
@@ -239,16 +241,25 @@ fn credentials(connection: &PrometheusConnection) -> Result<(Option<Vec<u8>>, Op
             .map_err(|error| Refusal::missing(format!("cannot read {}: {error}", path.display())))
     };
     let authorities = connection.ca_file.as_deref().map(read).transpose()?;
-    let token = match connection.bearer_token_file.as_deref() {
-        None => None,
-        Some(path) => {
-            let text = read(path)?;
-            let header = [b"Bearer ", text.trim_ascii()].concat();
-            let mut header = HeaderValue::from_bytes(&header)
-                .map_err(|_| Refusal::missing(format!("{} holds no token", path.display())))?;
-            header.set_sensitive(true);
-            Some(header)
+    let login = match (&connection.bearer_token_file, &connection.basic_auth) {
+        (Some(path), _) => Some((path, [b"Bearer ", read(path)?.trim_ascii()].concat())),
+        (None, Some(BasicAuth { username_file, password_file })) => {
+            // Spaces may belong to a password; the line's end does not.
+            let line = |path: &Path| {
+                let text = read(path)?;
+                let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+                Ok(text.into_iter().take(end.map_or(0, |end| end + 1)).collect::<Vec<u8>>())
+            };
+            let pair = [line(username_file)?, line(password_file)?].join(&b':');
+            Some((password_file, format!("Basic {}", BASE64.encode(pair)).into_bytes()))
         }
+        (None, None) => None,
     };
-    Ok((authorities, token))
+    let header = |(path, text): (&PathBuf, Vec<u8>)| {
+        let mut header = HeaderValue::from_bytes(&text)
+            .map_err(|_| Refusal::missing(format!("{} holds no token", path.display())))?;
+        header.set_sensitive(true);
+        Ok(header)
+    };
+    Ok((authorities, login.map(header).transpose()?))
 }

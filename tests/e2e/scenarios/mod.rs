@@ -2,6 +2,7 @@
 
 mod chart;
 mod closed_loop;
+mod credentials;
 mod dry_run;
 mod faults;
 mod fleet;
@@ -11,6 +12,8 @@ mod secure;
 mod servers;
 mod steady;
 mod storm;
+mod takeover;
+mod transactions;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
@@ -51,6 +54,10 @@ scenarios! {
     "retention": 1, faults::retention_passes_the_commit;
     "hpa": 1, hpa::bounds_beside_the_real_controller;
     "dry-run": 1, dry_run::nothing_is_written_and_the_decisions_are_the_same;
+    "transactions": 1, transactions::a_marker_stays_behind_a_consumer_of_librdkafka;
+    "kafka-credentials": 1, credentials::every_way_into_kafka;
+    "prometheus-credentials": 1, credentials::into_prometheus_over_tls;
+    "taken-over": 1, takeover::a_yield_outlives_the_daemon;
     "keda-earliest": 1, keda::earliest;
     "keda-latest": 1, keda::latest;
     "keda-multi-topic": 1, keda::multi_topic;

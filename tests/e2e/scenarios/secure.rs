@@ -24,17 +24,6 @@ pub(super) async fn describe_rights_are_enough(case: Case) -> Result<()> {
     admin.create(topic, PARTITIONS).await?;
     admin.commit_ends(group, topic, PARTITIONS).await?;
     let principal = format!("User:{}", WATCHER.0);
-    let rights = [
-        "--add",
-        "--allow-principal",
-        &principal,
-        "--operation",
-        "Describe",
-        "--topic",
-        topic,
-        "--group",
-        group,
-    ];
     let home = case.home().await?;
     let image = Image::consumer(&kafka.bootstrap(), group, &[topic], 50).without_commits();
     home.deploy("consumer", &image, 1).await?;
@@ -67,7 +56,7 @@ pub(super) async fn describe_rights_are_enough(case: Case) -> Result<()> {
     ensure!(home.replicas("consumer").await? == 1, "it moved blindly");
 
     // DESCRIBE, and nothing else.
-    kafka.tool("org.apache.kafka.tools.AclCommand", &rights).await?;
+    kafka.may_describe(&[&principal], topic, group).await?;
     home.has("consumer", 3).await?;
     ensure!(daemon.workload(case.name, case.name).await?.backlog == Some(3));
     ensure!(daemon.stop().await?.success());

@@ -1,5 +1,5 @@
-//! Kafka brokers on loopback: `KRaft`, a plain listener for the suite (a super user) and a `SASL_SSL`
-//! listener with SCRAM behind the standard authorizer.
+//! Kafka brokers on loopback: `KRaft`, a plain listener for the suite (a super user), and behind the standard
+//! authorizer a `SASL_SSL` listener with PLAIN and SCRAM, and an `SSL` listener that demands a certificate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,11 @@ pub(crate) struct Layout {
     pub(crate) properties: &'static [&'static str],
 }
 
-/// The one user of the SASL listener; it has no rights until they are granted.
+/// The one user of the SASL listener, by every mechanism; it has no rights until they are granted.
 pub(crate) const WATCHER: (&str, &str) = ("watcher", "watcher-password");
+
+/// What the two SCRAM mechanisms are called.
+const SCRAM: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// Running brokers.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub(crate) struct Kafka {
 struct Node {
     plain: u16,
     secure: u16,
+    mutual: u16,
     controller: u16,
     process: Mutex<Option<Process>>,
 }
@@ -61,8 +65,8 @@ impl Kafka {
         let parts = ["broker.key", "broker.pem", "ca.pem"].map(|name| authority.path(name));
         concatenate(&parts.each_ref().map(PathBuf::as_path), &authority.path("keystore.pem"))?;
         let node = || -> Result<Node> {
-            let (plain, secure, controller) = (free_port()?, free_port()?, free_port()?);
-            Ok(Node { plain, secure, controller, process: Mutex::new(None) })
+            let (plain, secure, mutual) = (free_port()?, free_port()?, free_port()?);
+            Ok(Node { plain, secure, mutual, controller: free_port()?, process: Mutex::new(None) })
         };
         let nodes = (0..layout.brokers).map(|_| node()).collect::<Result<_>>()?;
         let kafka = Self { dir: dir.to_owned(), tools: tools.clone(), layout, nodes, authority };
@@ -88,6 +92,11 @@ impl Kafka {
         self.addresses(|node| node.secure)
     }
 
+    /// Bootstrap servers of the listeners that let nobody in without a certificate.
+    pub(crate) fn mutual_bootstrap(&self) -> String {
+        self.addresses(|node| node.mutual)
+    }
+
     fn addresses(&self, port: impl Fn(&Node) -> u16) -> String {
         let all: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", port(node))).collect();
         all.join(",")
@@ -96,6 +105,18 @@ impl Kafka {
     /// The certificate that signed the brokers'.
     pub(crate) fn ca(&self) -> PathBuf {
         self.authority.certificate()
+    }
+
+    /// Who signs the certificates of those that the brokers let in.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Grants a principal DESCRIBE on a topic and on a group, and nothing else.
+    pub(crate) async fn may_describe(&self, principals: &[&str], topic: &str, group: &str) -> Result<()> {
+        let mut rights = vec!["--add", "--operation", "Describe", "--topic", topic, "--group", group];
+        rights.extend(principals.iter().flat_map(|principal| ["--allow-principal", *principal]));
+        self.tool("org.apache.kafka.tools.AclCommand", &rights).await
     }
 
     /// A client of the suite's.
@@ -166,11 +187,12 @@ impl Kafka {
         let properties = self.dir.join(format!("broker-{id}.properties"));
         fs::write(&properties, self.properties(id)?)?;
         let (user, password) = WATCHER;
+        let scram =
+            |mechanism| ["--add-scram".to_owned(), format!("{mechanism}=[name={user},password={password}]")];
         self.java(&format!("format-{id}.log"), "kafka.tools.StorageTool")
             .args(["format", "-t", "tidegateE2eAAAAAAAAAAA", "-c"])
             .arg(properties.display().to_string())
-            .arg("--add-scram")
-            .arg(format!("SCRAM-SHA-512=[name={user},password={password}]"))
+            .args(SCRAM.into_iter().flat_map(scram))
             .run()
             .await
     }
@@ -215,13 +237,14 @@ impl Kafka {
     }
 
     fn properties(&self, id: usize) -> Result<String> {
-        let Node { plain, secure, controller, .. } = self.node(id)?;
+        let Node { plain, secure, mutual, controller, .. } = self.node(id)?;
         let (brokers, tls) = (self.nodes.len(), self.dir.join("tls"));
         ensure!(brokers == 1 || brokers == 3, "one broker or three");
         let voters: Vec<String> =
             (1..).zip(&self.nodes).map(|(id, node)| format!("{id}@127.0.0.1:{}", node.controller)).collect();
         let (tls, data) = (tls.display(), self.dir.join(format!("data-{id}")));
-        let listeners = format!("PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{secure}");
+        let listeners =
+            format!("PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{secure},SSL://127.0.0.1:{mutual}");
         Ok(format!(
             "process.roles=broker,controller\n\
              node.id={id}\n\
@@ -229,12 +252,12 @@ impl Kafka {
              controller.listener.names=CONTROLLER\n\
              listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners={listeners}\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,\
+             SSL:SSL\n\
              inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\n\
-             sasl.enabled.mechanisms=SCRAM-SHA-512\n\
-             listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
-             org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+             {}\n\
+             listener.name.ssl.ssl.client.auth=required\n\
              ssl.keystore.type=PEM\nssl.keystore.location={tls}/keystore.pem\n\
              ssl.truststore.type=PEM\nssl.truststore.location={tls}/ca.pem\n\
              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
@@ -245,10 +268,27 @@ impl Kafka {
              {}\n{}\n",
             voters.join(","),
             data.display(),
+            sasl(),
             COMMON.join("\n"),
             self.layout.properties.join("\n"),
         ))
     }
+}
+
+/// Every mechanism with its login module; PLAIN keeps its users in the broker's own settings.
+fn sasl() -> String {
+    let (user, password) = WATCHER;
+    let module = |mechanism: &str, module: &str, users: &str| {
+        format!(
+            "listener.name.sasl_ssl.{}.sasl.jaas.config=org.apache.kafka.common.security.{module} required{users};",
+            mechanism.to_lowercase()
+        )
+    };
+    let mut lines = vec![format!("sasl.enabled.mechanisms=PLAIN,{}", SCRAM.join(","))];
+    lines.extend(SCRAM.map(|mechanism| module(mechanism, "scram.ScramLoginModule", "")));
+    let users = format!(" user_{user}=\"{password}\"");
+    lines.push(module("PLAIN", "plain.PlainLoginModule", &users));
+    lines.join("\n")
 }
 
 /// Small, quick to fail over, quick to delete.

@@ -47,6 +47,17 @@ impl Image {
         }
     }
 
+    /// The same with a further librdkafka property, as KEY=VALUE.
+    pub(crate) fn set(self, property: &str) -> Self {
+        match self {
+            Self::Consumer(mut args) => {
+                args.extend(["--set", property].map(str::to_owned));
+                Self::Consumer(args)
+            }
+            Self::Pause => Self::Pause,
+        }
+    }
+
     fn container(&self) -> Value {
         match self {
             Self::Pause => json!({"name": "main", "image": "pause"}),

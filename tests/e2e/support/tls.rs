@@ -36,7 +36,7 @@ impl Authority {
         self.dir.join(name)
     }
 
-    /// Signs a server certificate for this machine: `NAME.pem` and `NAME.key`.
+    /// Signs a certificate for NAME, which `extension` says more about: `NAME.pem` and `NAME.key`.
     pub(crate) async fn sign(&self, name: &str, extension: &str) -> Result<()> {
         let (subject, key, pem) = (format!("/CN={name}"), format!("{name}.key"), format!("{name}.pem"));
         let mut options = vec!["-days", "30", "-subj", &subject, "-addext", extension];
@@ -62,6 +62,9 @@ impl Authority {
 /// What a server on this machine is called.
 pub(crate) const LOOPBACK: &str =
     "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:kubernetes.default.svc,DNS:kubernetes.default";
+
+/// What a client's certificate is for.
+pub(crate) const CLIENT: &str = "extendedKeyUsage=clientAuth";
 
 /// Several PEM files in one.
 pub(crate) fn concatenate(parts: &[&Path], into: &Path) -> Result<()> {

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::kafka::CALL;
@@ -29,6 +30,9 @@ impl std::fmt::Debug for Admin {
         f.debug_struct("Admin").field("bootstrap", &self.bootstrap).finish_non_exhaustive()
     }
 }
+
+/// How long a step of a transaction may take; the first one of a cluster makes an internal topic.
+const TRANSACTION: Duration = Duration::from_secs(60);
 
 /// Offsets by partition of one topic.
 pub(crate) type Offsets = BTreeMap<i32, i64>;
@@ -125,6 +129,37 @@ impl Admin {
             sent.map_err(|(error, _)| error).with_context(|| format!("produce to {topic}"))?;
         }
         Ok(())
+    }
+
+    /// Writes `count` records to one partition in a transaction, and commits or aborts it.
+    pub(crate) async fn transact(
+        &self,
+        topic: &str,
+        partition: i32,
+        count: usize,
+        commit: bool,
+    ) -> Result<()> {
+        let producer: FutureProducer = config(&self.bootstrap)
+            .set("linger.ms", "0")
+            .set("transactional.id", format!("suite-{topic}-{partition}"))
+            .create()?;
+        let topic = topic.to_owned();
+        let sends = tokio::task::spawn_blocking(move || -> Result<()> {
+            producer.init_transactions(TRANSACTION)?;
+            producer.begin_transaction()?;
+            for _ in 0..count {
+                let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("x");
+                drop(producer.send_result(record).map_err(|(error, _)| error)?);
+            }
+            producer.flush(TRANSACTION)?;
+            if commit {
+                producer.commit_transaction(TRANSACTION)?;
+            } else {
+                producer.abort_transaction(TRANSACTION)?;
+            }
+            Ok(())
+        });
+        sends.await?
     }
 
     /// Commits offsets for a group that has no members. A fresh cluster first has to find a coordinator.

@@ -81,6 +81,14 @@ fn authentication(trigger: &Trigger, server: &mut Prometheus, options: &mut Opti
                 let file = server.file("token");
                 notes.task(options.at("authModes"), format!("the bearer token goes into {}", file.display()));
             }
+            "basic" => {
+                server.basic = true;
+                let [user, password] = ["username", "password"].map(|name| server.file(name));
+                notes.task(
+                    options.at("authModes"),
+                    format!("user and password go into {} and {}", user.display(), password.display()),
+                );
+            }
             "tls" => {
                 server.ca = true;
                 let file = server.file("ca.crt");
@@ -89,7 +97,7 @@ fn authentication(trigger: &Trigger, server: &mut Prometheus, options: &mut Opti
                     format!("no client certificates; the authority goes into {}", file.display()),
                 );
             }
-            _ => notes.lost(options.at("authModes"), "of all modes only `bearer` is supported"),
+            _ => notes.lost(options.at("authModes"), "of all modes only `bearer` and `basic` are supported"),
         }
     }
     if let Some(reference) = &trigger.authentication_ref {
@@ -98,7 +106,7 @@ fn authentication(trigger: &Trigger, server: &mut Prometheus, options: &mut Opti
             format!("{}.authenticationRef", options.path()),
             format!(
                 "what {reference} holds goes into files, named at connections.prometheus.{name} of the \
-                 settings: bearerTokenFile, caFile"
+                 settings: bearerTokenFile or basicAuth, caFile"
             ),
         );
     }

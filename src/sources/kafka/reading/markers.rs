@@ -5,7 +5,8 @@
 //! answers with the offsets of markers as it does with those of records (seen on Kafka 4.3). So this is
 //! an inference, and a narrow one. A tail is taken for markers when all of this holds:
 //!
-//! - the policy says `isolationLevel: readCommitted`, that is, that transactions are in use;
+//! - the policy says `isolationLevel: readCommitted`, that is, that transactions are in use (what
+//!   `readUncommitted` makes of it follows below);
 //! - it is at most [`LONGEST`] offsets long;
 //! - neither the commit nor the end moved over [`LOOKS`] looks and [`LEAST_SECONDS`] (or the window, if that
 //!   is longer), while the group had members that held their partitions, so somebody could have read it.
@@ -20,6 +21,15 @@
 //! `readUncommitted`, which is also what plain topics are read with, one slow or poisonous record would
 //! become "no backlog". There, and where a tail is longer (several aborted transactions in a row), the
 //! markers stay backlog: too much rather than too little.
+//!
+//! With `readUncommitted` such a tail stays backlog, which keeps the last replica and wakes it. But once all
+//! of that holds and nobody in the whole group has committed anything meanwhile, its age becomes unknown:
+//! either it has none, or it is stuck with a member that has taken longer over it than the objective allows,
+//! and more replicas would help neither. Otherwise every idle topic would look late for ever. While a member
+//! commits elsewhere, it may be a record that waits behind others: then it is late by all that is known. Measured on Kafka 4 with a topic that was read to
+//! its end: a consumer of librdkafka that commits what it processed stays one offset behind each partition
+//! that ends with a transaction, committed or aborted, until a record follows it; the Java client's own
+//! commit passes the marker and leaves nothing.
 
 use jiff::Timestamp;
 
@@ -76,8 +86,8 @@ impl Tail {
         Some(Self { looks, taken, ..before })
     }
 
-    /// Whether this tail is no backlog.
-    pub(super) fn is_markers(&self) -> bool {
+    /// Whether it has been there for long enough to be markers.
+    pub(super) fn is_at_rest(&self) -> bool {
         self.taken
     }
 }

@@ -88,13 +88,13 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
     let mut notes = Notes::default();
     let mut partitions = Vec::with_capacity(look.partitions.len());
     let mut traces = std::mem::take(&mut memory.partitions);
+    let still = before.as_ref().is_some_and(|before| stands_still(before, &look));
     for (key, raw) in &look.partitions {
         let mut trace = traces.remove(key).unwrap_or_default();
         let then = before.as_ref().and_then(|before| before.partitions.get(key));
-        trace.tail = match spec.isolation_level {
-            IsolationLevel::ReadCommitted => Tail::look(trace.tail, raw, look.group, window, look.at),
-            IsolationLevel::ReadUncommitted => None,
-        };
+        // Who is at work elsewhere may yet come to the tail, if it is a record.
+        let rested = trace.tail.filter(|_| still || spec.isolation_level == IsolationLevel::ReadCommitted);
+        trace.tail = Tail::look(rested, raw, look.group, window, look.at);
         partitions.push(partition(spec, look.at, (key, raw, then), &mut trace, &mut notes));
         memory.partitions.insert(key.clone(), trace);
     }
@@ -119,6 +119,14 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
     reading
 }
 
+/// Whether nobody in the group has committed anything since the look before, in any partition.
+fn stands_still(before: &Look, look: &Look) -> bool {
+    look.partitions.iter().all(|(key, raw)| {
+        raw.commit != Commit::Unknown
+            && before.partitions.get(key).is_some_and(|then| then.commit == raw.commit)
+    })
+}
+
 /// Partial as soon as one part is not known; missing only where no lag at all is known.
 fn overall(partitions: &[PartitionReading], incomplete: bool) -> Quality {
     let worst = partitions.iter().map(|partition| partition.quality).max().unwrap_or(Quality::Missing);
@@ -135,7 +143,9 @@ fn partition(
     trace: &mut Trace,
     notes: &mut Notes,
 ) -> PartitionReading {
-    let place = place(spec, raw, trace.tail);
+    let rests = trace.tail.is_some_and(|tail| tail.is_at_rest());
+    let markers = rests && spec.isolation_level == IsolationLevel::ReadCommitted;
+    let place = place(spec, raw, markers);
     if let Some(note) = place.note {
         notes.add(note, key);
     }
@@ -167,8 +177,9 @@ fn partition(
         arrived: comparable.and_then(|then| Some(records_between(then.end?, raw.end?))),
         consumed: comparable.and_then(|then| consumed(then, raw)),
         arrived_in_window: arrived_in_window(raw),
-        overdue: overdue(raw, &place),
+        overdue: overdue(raw, &place).filter(|_| !rests || markers),
         age_seconds: match (place.lag, place.next) {
+            _ if rests && !markers => None,
             (Some(0), _) => Some(0.0),
             (Some(_), Some(next)) if Some(next) == raw.end => Some(0.0),
             (Some(_), Some(next)) => trace.ends.age(next, at),
@@ -186,7 +197,7 @@ struct Place {
     note: Option<Note>,
 }
 
-fn place(spec: &KafkaLag, raw: &Raw, tail: Option<Tail>) -> Place {
+fn place(spec: &KafkaLag, raw: &Raw, markers: bool) -> Place {
     let unknown = Place { next: None, lag: None, note: None };
     let Some(end) = raw.end else { return unknown };
     let start = raw.start.unwrap_or(0);
@@ -200,9 +211,7 @@ fn place(spec: &KafkaLag, raw: &Raw, tail: Option<Tail>) -> Place {
         Commit::At(committed) if committed > end => {
             Place { note: Some(Note::BeyondEnd), ..reset(spec, raw.start, end) }
         }
-        Commit::At(_) if tail.is_some_and(|tail| tail.is_markers()) => {
-            Place { next: Some(end), lag: Some(0), note: None }
-        }
+        Commit::At(_) if markers => Place { next: Some(end), lag: Some(0), note: None },
         Commit::At(committed) => {
             let next = committed.max(start);
             let note = (committed < start).then_some(Note::Expired);

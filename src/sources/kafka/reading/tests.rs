@@ -267,6 +267,38 @@ mod transaction_markers {
         assert!(lags(&spec, looks).iter().all(|lag| lag.is_some_and(|lag| lag > 0)));
     }
 
+    /// It may be a record: it is never hidden. But whether it is late is not known.
+    #[test]
+    fn without_transactions_in_the_policy_a_tail_at_rest_is_a_backlog_without_an_age() {
+        let mut memory = Memory::default();
+        let rest = Raw { since: Since::Nothing, ..tail(1) };
+        let mut seen = |turn: i64, raw| {
+            let reading = read(&spec(), WINDOW, look(turn * 15, &[raw]), &mut memory);
+            let one = &reading.partitions[0];
+            (one.lag, one.overdue, one.age_seconds.is_some(), reading.quality)
+        };
+        for turn in 0..4 {
+            let (lag, overdue, _, quality) = seen(turn, rest);
+            assert_eq!((lag, overdue, quality), (Some(1), Some(true), Quality::Ok), "look {turn}");
+        }
+        assert_eq!(seen(4, rest), (Some(1), None, false, Quality::Ok));
+        // Something follows, and stays: that is late by all that is known.
+        let more = Raw { since: Since::From(100), ..raw(0, 101, Commit::At(99)) };
+        assert_eq!(seen(5, more).1, Some(true));
+    }
+
+    /// It may wait behind what the same member is at work on.
+    #[test]
+    fn while_somebody_commits_elsewhere_a_tail_is_late_all_the_same() {
+        let mut memory = Memory::default();
+        let rest = Raw { since: Since::Nothing, ..tail(1) };
+        for turn in 0..20 {
+            let busy = raw(0, 1000, Commit::At(turn * 10));
+            let reading = read(&spec(), WINDOW, look(turn * 15, &[rest, busy]), &mut memory);
+            assert_eq!(reading.partitions[0].overdue, Some(true), "look {turn}");
+        }
+    }
+
     #[test]
     fn it_stays_so_without_members_until_something_arrives() {
         let rest = (0..5).map(|turn| look(turn * 15, &[tail(1)]));
