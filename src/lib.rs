@@ -11,6 +11,7 @@ pub mod actuators;
 pub mod cli;
 pub mod daemon;
 pub mod engine;
+pub mod flink;
 pub mod policy;
 pub mod record;
 pub mod simulate;

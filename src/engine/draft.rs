@@ -1,7 +1,7 @@
 //! A decision in the making: the number so far, the reason that bound it, and the trail.
 
 use super::decision::{Stage, Step};
-use super::observation::TargetReading;
+use super::observation::{TargetLimit, TargetReading};
 use super::reason::Reason;
 use crate::policy::units::Replicas;
 
@@ -16,6 +16,8 @@ pub(crate) struct Draft {
     pub(crate) to: Replicas,
     /// What bound `to`.
     pub(crate) reason: Reason,
+    /// What the target cannot go beyond now.
+    pub(crate) limit: Option<TargetLimit>,
     /// Every word so far.
     pub(crate) trail: Vec<Step>,
 }
@@ -26,7 +28,7 @@ impl Draft {
         // A lower bound of 0 rests nobody: whoever moves the replicas above it may have woken them.
         let may_run = target.ceiling.is_some() && target.ready != Some(Replicas(0));
         let at_rest = current.0 == 0 && !may_run;
-        Self { current, at_rest, to: current, reason: Reason::AtNeed, trail: Vec::new() }
+        Self { current, at_rest, to: current, reason: Reason::AtNeed, limit: target.limit, trail: Vec::new() }
     }
 
     /// Changes the number, or says why it stays.

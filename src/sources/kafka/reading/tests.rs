@@ -34,6 +34,7 @@ fn look(second: i64, partitions: &[Raw]) -> Look {
         partitions: keyed.collect(),
         problems: Vec::new(),
         incomplete: false,
+        as_of: None,
     }
 }
 
