@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use self::client::Client;
+#[cfg(test)]
+pub(crate) use self::sight::tests::sight as recorded;
 pub(crate) use self::sight::{Phase, Sight};
 pub(crate) use self::watch::JobWatch;
 use crate::policy::settings::Settings;

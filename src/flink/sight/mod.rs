@@ -310,4 +310,12 @@ fn duration(text: &str) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests;
+impl Sight {
+    /// The same of a job whose sources tell no positions.
+    pub(crate) fn without_positions(self) -> Self {
+        Self { positions: BTreeMap::new(), ..self }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

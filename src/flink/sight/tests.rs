@@ -13,7 +13,7 @@ fn recorded<T: DeserializeOwned>(line: &str, name: &str) -> T {
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn sight(line: &str, job: &str) -> Sight {
+pub(crate) fn sight(line: &str, job: &str) -> Sight {
     let overview: Overview = recorded(line, "overview");
     let checkpoints: Checkpoints = recorded(line, "checkpoints");
     let offsets: Vec<Greatest> = recorded(line, "offsets");

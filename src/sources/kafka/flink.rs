@@ -51,3 +51,84 @@ pub(super) fn amend(look: &mut Look, job: &Result<Arc<Sight>, FlinkError>) {
 fn ago(at: Timestamp, span: Duration) -> Option<Timestamp> {
     at.checked_sub(jiff::SignedDuration::try_from(span).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reading::{Raw, Since};
+    use super::*;
+    use crate::flink::recorded;
+
+    fn look(sight: &Sight, commit: Commit) -> Look {
+        let raw = Raw { start: Some(0), end: Some(10_000), since: Since::Nothing, commit };
+        Look {
+            at: sight.at,
+            group: GroupState::Empty,
+            partitions: [(("orders".to_owned(), 0), raw), (("others".to_owned(), 0), raw)].into(),
+            problems: Vec::new(),
+            incomplete: false,
+            as_of: None,
+        }
+    }
+
+    fn commits(look: &Look) -> Vec<Commit> {
+        look.partitions.values().map(|raw| raw.commit).collect()
+    }
+
+    /// The recorded position of partition 0 is 554, so the next record is 555.
+    #[test]
+    fn the_source_knows_better_than_its_last_checkpoint() {
+        let job = Ok(Arc::new(recorded("2.2", "job")));
+        for (committed, stands) in [(Commit::At(500), 555), (Commit::Nothing, 555), (Commit::At(600), 600)] {
+            let mut look = look(job.as_ref().unwrap(), committed);
+            amend(&mut look, &job);
+            assert_eq!(commits(&look), [Commit::At(stands), committed], "another topic keeps its own");
+            assert_eq!((look.group, look.as_of), (GroupState::Stable, None));
+        }
+    }
+
+    #[test]
+    fn a_position_beyond_the_log_is_its_end() {
+        let job = Ok(Arc::new(recorded("2.2", "job")));
+        let mut look = look(job.as_ref().unwrap(), Commit::Nothing);
+        look.partitions.values_mut().for_each(|raw| raw.end = Some(100));
+        amend(&mut look, &job);
+        assert_eq!(commits(&look), [Commit::At(100), Commit::Nothing]);
+    }
+
+    #[test]
+    fn old_positions_are_of_their_time() {
+        let mut sight = recorded("2.2", "job");
+        sight.at = Timestamp::from_second(1000).unwrap();
+        sight.fresh_at = Timestamp::from_second(992).unwrap();
+        let job = Ok(Arc::new(sight));
+        let mut look = look(job.as_ref().unwrap(), Commit::At(1));
+        amend(&mut look, &job);
+        assert_eq!(look.as_of, Timestamp::from_second(992).ok());
+    }
+
+    #[test]
+    fn without_positions_the_checkpoint_dates_the_commits() {
+        let sight = recorded("2.2", "job").without_positions();
+        let seconds = sight.uncommitted_seconds().unwrap();
+        let job = Ok(Arc::new(sight));
+        let mut look = look(job.as_ref().unwrap(), Commit::At(1));
+        amend(&mut look, &job);
+        assert_eq!(commits(&look), [Commit::At(1), Commit::At(1)]);
+        let before = look.at.duration_since(look.as_of.unwrap()).as_secs_f64();
+        assert!((before - seconds).abs() < 1e-6 && seconds <= 2.0, "{before} {seconds}");
+    }
+
+    #[test]
+    fn the_group_is_what_the_job_is() {
+        let starting = Arc::new(recorded("2.2", "job-first"));
+        for (job, group) in [
+            (Ok(Arc::clone(&starting)), GroupState::Rebalancing),
+            (Err(FlinkError::NoSuchJob("orders".into())), GroupState::Empty),
+            (Err(FlinkError::Unreachable("gone".into())), GroupState::Unknown),
+        ] {
+            let mut look = look(&starting, Commit::At(1));
+            amend(&mut look, &job);
+            assert_eq!((look.group, commits(&look)), (group, vec![Commit::At(1); 2]));
+        }
+    }
+}

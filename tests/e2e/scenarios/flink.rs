@@ -17,8 +17,9 @@ use crate::support::world::Case;
 const PARTITIONS: i32 = 12;
 /// Microseconds that one record takes: one slot processes somewhat less than 200 in a second.
 const COST: u32 = 5000;
-/// The lines that are run against.
+/// The lines that are run against, in turn.
 const NEWEST: &str = "2.2";
+const OLDER: &str = "1.20";
 
 /// A job on a cluster of its own, under load, and a daemon that watches it.
 struct Stage {
@@ -133,7 +134,7 @@ pub(super) async fn in_place_up_and_down(case: Case) -> Result<()> {
 
 /// The load needs more slots than there are: said by name, nothing is asked for; a TaskManager comes, and it is.
 pub(super) async fn too_few_slots(case: Case) -> Result<()> {
-    let stage = Stage::start(&case, NEWEST, &[2], (2, 500)).await?;
+    let stage = Stage::start(&case, OLDER, &[2], (2, 500)).await?;
     stage.policy(&json!({"capacityPerReplica": 180}))?;
     let said = stage.daemon.says(case.name, case.name, "SlotsMissing").await?;
     case.figure(&said.sentence);
