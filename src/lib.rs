@@ -4,7 +4,7 @@
 //! Data moves one way, through rooms that may only look to their left:
 //!
 //! ```text
-//! policy <- engine <- { sources, actuators, record } <- daemon <- { simulate, web } <- cli <- main
+//! policy <- { engine, flink } <- { sources, actuators, record } <- daemon <- { simulate, web } <- cli <- main
 //! ```
 
 pub mod actuators;

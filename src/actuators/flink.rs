@@ -4,7 +4,7 @@
 //! Read: the job, its requirements and the cluster's slots. Written: the requirements of every vertex, if the job and
 //! its requirements still are those that the decision was made from.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,8 +16,8 @@ use super::{ActuateError, Actuator};
 use crate::engine::Change;
 use crate::engine::observation::{Fence, LimitCause, Price, Quality, TargetHold, TargetLimit, TargetReading};
 use crate::flink::{FlinkError, JobWatch, Phase, Sight};
-use crate::policy::TimeSpan;
 use crate::policy::target::FlinkCluster;
+use crate::policy::{Replicas, TimeSpan};
 
 /// Moves one job's parallelism.
 pub struct JobActuator {
@@ -25,7 +25,24 @@ pub struct JobActuator {
     job: Option<Arc<JobWatch>>,
     target: FlinkCluster,
     max_age: Duration,
+    /// The last write, until its outcome is known.
+    asked: Mutex<Option<Asked>>,
 }
+
+/// A write whose outcome is awaited.
+#[derive(Debug)]
+struct Asked {
+    jid: String,
+    parallelism: Replicas,
+    /// When the look was that it was made from.
+    at: Timestamp,
+    /// It was said that it takes long.
+    told: bool,
+}
+
+/// Seconds after which a rescale that is not there is worth a word: Flink waits for a checkpoint, and up to a minute
+/// for slots.
+const LONG: f64 = 120.0;
 
 impl std::fmt::Debug for JobActuator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,7 +53,7 @@ impl std::fmt::Debug for JobActuator {
 impl JobActuator {
     /// An actuator for `target`, which is looked at once per `interval`. Asks nothing yet.
     pub(super) fn new(job: Option<Arc<JobWatch>>, target: &FlinkCluster, interval: TimeSpan) -> Self {
-        Self { job, target: target.clone(), max_age: interval.0 * 7 / 8 }
+        Self { job, target: target.clone(), max_age: interval.0 * 7 / 8, asked: Mutex::default() }
     }
 
     async fn read(&self, now: Timestamp) -> TargetReading {
@@ -45,7 +62,10 @@ impl JobActuator {
             return self.failed(now, Quality::Rejected, &problem, None);
         };
         match job.look(now, self.max_age).await {
-            Ok(sight) => self.judge(&sight),
+            Ok(sight) => {
+                self.verify(&sight);
+                self.judge(&sight)
+            }
             Err(error @ FlinkError::NoSuchJob(_)) => {
                 self.failed(now, Quality::Ok, &error.to_string(), Some(TargetHold::NotFound))
             }
@@ -56,6 +76,29 @@ impl JobActuator {
             Err(error @ (FlinkError::Unreachable(_) | FlinkError::Refused(_))) => {
                 self.failed(now, Quality::Missing, &error.to_string(), None)
             }
+        }
+    }
+
+    /// Holds the last write against what became of it: accepted is not yet carried out.
+    fn verify(&self, sight: &Sight) {
+        let mut pending = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(asked) = &mut *pending else { return };
+        let (label, parallelism) = (&self.target.job, asked.parallelism);
+        let seconds = sight.at.duration_since(asked.at).as_secs_f64();
+        let others = sight.version().is_none_or(|(jid, _)| jid != asked.jid)
+            || sight.asked(&self.target.exclude) != Some(parallelism);
+        if others {
+            tracing::info!("flink job {label}: somebody else has asked for something else meanwhile");
+            *pending = None;
+        } else if sight.phase() == Phase::Running && sight.reached() {
+            tracing::info!(
+                "flink job {label}: runs at {parallelism}, seen {seconds:.0} s after it was asked for"
+            );
+            *pending = None;
+        } else if seconds > LONG && !asked.told {
+            let runs = sight.present(&self.target.exclude).map_or("?".to_owned(), |runs| runs.to_string());
+            tracing::warn!("flink job {label}: asked for {parallelism} {seconds:.0} s ago, runs at {runs}");
+            asked.told = true;
         }
     }
 
@@ -123,7 +166,16 @@ impl JobActuator {
         let Some((job, sight)) = sight else { return Err(ActuateError::Conflict) };
         let fence = (fence.uid.as_str(), fence.resource_version.as_str());
         match job.rescale(&sight, &self.target.exclude, change.replicas, fence).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                let asked = Asked {
+                    jid: fence.0.to_owned(),
+                    parallelism: change.replicas,
+                    at: sight.at,
+                    told: false,
+                };
+                *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+                Ok(())
+            }
             Ok(false) => Err(ActuateError::Conflict),
             Err(error) => Err(ActuateError::Failed { problem: error.to_string() }),
         }

@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Overview {
     pub(crate) slots_available: u32,
-    pub(crate) taskmanagers: u32,
     pub(crate) flink_version: String,
 }
 
@@ -172,4 +171,27 @@ pub(crate) struct Greatest {
     pub(crate) id: String,
     #[serde(default, deserialize_with = "number")]
     pub(crate) max: Option<f64>,
+}
+
+/// `/jobs/:id/exceptions`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Exceptions {
+    pub(crate) exception_history: History,
+}
+
+/// The failures that restarted a job, the latest first.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct History {
+    pub(crate) entries: Vec<Failure>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failure {
+    /// Its Java class.
+    pub(crate) exception_name: String,
+    /// Milliseconds since 1970, by the JobManager's clock.
+    pub(crate) timestamp: i64,
 }

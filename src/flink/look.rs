@@ -10,7 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::answers::{
-    CheckpointConfig, Checkpoints, Config, Greatest, Job, Jobs, Name, Overview, Requirements,
+    CheckpointConfig, Checkpoints, Config, Exceptions, Failure, Greatest, Job, Jobs, Name, Overview,
+    Requirements,
 };
 use super::sight::{Sight, position_of};
 use super::{Client, FlinkError};
@@ -51,6 +52,7 @@ pub(super) async fn look(
     tokio::time::sleep(FETCH).await;
     let job: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
     let positions = positions(client, &path, &names).await?;
+    let failure = if works(&job) { None } else { failure(client, &path).await? };
     let checkpoints: Option<Checkpoints> = optional(client.get(&format!("{path}/checkpoints"), &[]).await)?;
     Ok(Sight {
         at: now,
@@ -60,6 +62,7 @@ pub(super) async fn look(
         requirements: requirements(client, &jid).await?,
         config: known.config.clone(),
         interval: known.interval,
+        failure,
         checkpoint: checkpoints.and_then(|all| all.latest.completed).map(|one| one.trigger_timestamp),
         // Counters of tasks that have been replaced meanwhile say nothing.
         positions: if primer.timestamps == job.timestamps { positions } else { BTreeMap::new() },
@@ -94,6 +97,18 @@ async fn learn(client: &Client, jid: &str) -> Result<Fixed, FlinkError> {
         optional(client.get(&format!("/jobs/{jid}/checkpoints/config"), &[]).await)?;
     let interval = checkpoints.map(|config| config.interval).filter(|interval| *interval < NO_INTERVAL);
     Ok(Fixed { jid: jid.to_owned(), config, interval })
+}
+
+/// Whether every task does its work.
+fn works(job: &Job) -> bool {
+    job.state == "RUNNING" && job.vertices.iter().all(|vertex| vertex.status == "RUNNING")
+}
+
+/// What last restarted the job, if anything has.
+async fn failure(client: &Client, path: &str) -> Result<Option<Failure>, FlinkError> {
+    let path = format!("{path}/exceptions");
+    let answer: Option<Exceptions> = optional(client.get(&path, &[("maxExceptions", "1")]).await)?;
+    Ok(answer.and_then(|answer| answer.exception_history.entries.into_iter().next()))
 }
 
 /// What may be missing without harm: a refusal is as good as nothing.

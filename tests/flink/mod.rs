@@ -244,11 +244,13 @@ async fn what_is_in_the_way_is_named() {
     let resting = held(&|manager, job| {
         config("adaptive")(manager, job);
         manager.change(job, |it| it["now"] = (it["timestamps"]["RUNNING"].as_i64().unwrap() + 18_000).into());
-    });
-    assert_eq!(resting.await, unsettled("the adaptive scheduler rests for 12 s more after its last rescale"));
+    })
+    .await;
+    assert_eq!(resting, unsettled("the adaptive scheduler rests for 12 s more after its last rescale"));
     let starting =
-        held(&|manager, job| manager.change(job, |it| it["vertices"][1]["status"] = "INITIALIZING".into()));
-    assert_eq!(starting.await, unsettled("work -> sink: Writer is INITIALIZING"));
+        held(&|manager, job| manager.change(job, |it| it["vertices"][1]["status"] = "INITIALIZING".into()))
+            .await;
+    assert_eq!(starting, unsettled("work -> sink: Writer is INITIALIZING"));
     let failing = held(&|manager, job| manager.change(job, |it| it["state"] = "RESTARTING".into())).await;
     assert_eq!(failing, unsettled("the job is RESTARTING"));
     let stopping = held(&|manager, job| manager.change(job, |it| it["state"] = "CANCELLING".into())).await;
@@ -258,16 +260,19 @@ async fn what_is_in_the_way_is_named() {
             let twin = it["jobs"][0].clone();
             it["jobs"].as_array_mut().unwrap().push(twin);
         });
-    });
-    assert_eq!(twins.await, unfit("it runs 2 jobs named `orders`: give them names of their own"));
+    })
+    .await;
+    assert_eq!(twins, unfit("it runs 2 jobs named `orders`: give them names of their own"));
     let ended =
-        held(&|manager, _| manager.change("/jobs/overview", |it| it["jobs"][0]["state"] = "FINISHED".into()));
-    assert_eq!(ended.await, Some(TargetHold::NotFound));
+        held(&|manager, _| manager.change("/jobs/overview", |it| it["jobs"][0]["state"] = "FINISHED".into()))
+            .await;
+    assert_eq!(ended, Some(TargetHold::NotFound));
     let scheduler = held(&|manager, job| {
         let errors = json!({"errors": ["The scheduler does not support this"]});
         manager.on(&format!("{job}/resource-requirements"), 500, errors);
-    });
-    let Some(TargetHold::Unfit { problem }) = scheduler.await else { panic!("fit") };
+    })
+    .await;
+    let Some(TargetHold::Unfit { problem }) = scheduler else { panic!("fit") };
     assert!(problem.ends_with("answers HTTP 500: The scheduler does not support this"), "{problem}");
 }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::answers::{Config, Counters, Job, Requirements, Vertex};
+use super::answers::{Config, Counters, Failure, Job, Requirements, Vertex};
 use crate::policy::Replicas;
 
 /// The first Flink that takes other resource requirements for a running job.
 const LEAST_VERSION: (u32, u32) = (1, 18);
 /// Seconds that the adaptive scheduler rests after a rescale unless it is told otherwise.
 const COOLDOWN: f64 = 30.0;
+/// Seconds for which a failure counts as the cause of what a job is going through.
+const OF_LATE: f64 = 300.0;
 
 /// One look at a job.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub(crate) struct Sight {
     pub(super) interval: Option<i64>,
     /// When the last completed one was triggered, in milliseconds of the JobManager's clock.
     pub(super) checkpoint: Option<i64>,
+    /// What last restarted the job, where it does not work now.
+    pub(super) failure: Option<Failure>,
     /// Offset of the next record of each partition, by [`topic_key`].
     pub(super) positions: BTreeMap<(String, i32), i64>,
 }
@@ -70,13 +74,24 @@ impl Sight {
                     .find(|vertex| !matches!(vertex.status.as_str(), "RUNNING" | "FINISHED"));
                 match waiting {
                     None => Phase::Running,
-                    Some(vertex) => Phase::Passing(format!("{} is {}", vertex.name, vertex.status)),
+                    Some(vertex) => {
+                        Phase::Passing(self.because(&format!("{} is {}", vertex.name, vertex.status)))
+                    }
                 }
             }
             state @ ("CREATED" | "INITIALIZING" | "RESTARTING" | "RECONCILING" | "FAILING") => {
-                Phase::Passing(format!("the job is {state}"))
+                Phase::Passing(self.because(&format!("the job is {state}")))
             }
             state => Phase::Ending(format!("the job is {state}")),
+        }
+    }
+
+    /// What is going on, with the failure that led to it where there is one of late.
+    fn because(&self, what: &str) -> String {
+        let of_late = |failure: &&Failure| millis(self.job.now.saturating_sub(failure.timestamp)) < OF_LATE;
+        match self.failure.as_ref().filter(of_late) {
+            Some(failure) => format!("{what} after {}", failure.exception_name),
+            None => what.to_owned(),
         }
     }
 

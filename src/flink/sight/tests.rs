@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::super::answers::{CheckpointConfig, Checkpoints, Greatest, Jobs, Name, Overview};
+use super::super::answers::{CheckpointConfig, Checkpoints, Exceptions, Greatest, Jobs, Name, Overview};
 use super::*;
 
 const LINES: [&str; 2] = ["1.20", "2.2"];
@@ -29,6 +29,7 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
         requirements: Ok(recorded(line, "requirements")),
         config: recorded(line, "job-jobmanager-config"),
         interval: Some(config.interval),
+        failure: None,
         checkpoint: checkpoints.latest.completed.map(|one| one.trigger_timestamp),
         positions: offsets.into_iter().filter_map(position).collect(),
     }
@@ -204,4 +205,24 @@ fn positions_are_found_by_topics_as_metrics_spell_them() {
     );
     assert_eq!(place("Source__a.KafkaSourceReader.topic.x.partition.0.committedOffset"), None);
     assert_eq!(topic_key("or.ders"), "or_ders");
+}
+
+#[test]
+fn a_failure_of_late_is_told_with_what_it_led_to() {
+    let packages = "org.apache.flink.runtime";
+    for (line, lost) in [
+        ("1.20", format!("{packages}.resourcemanager.exceptions.ResourceManagerException")),
+        ("2.2", format!("{packages}.jobmaster.JobMasterException")),
+    ] {
+        let failed: Exceptions = recorded(line, "exceptions-lost");
+        let mut seen = sight(line, "job");
+        seen.job.state = "RESTARTING".to_owned();
+        seen.failure = failed.exception_history.entries.into_iter().next();
+        let at = seen.failure.as_ref().unwrap().timestamp;
+        seen.job.now = at + 1000;
+        let Phase::Passing(what) = seen.phase() else { panic!("{line}: {:?}", seen.phase()) };
+        assert_eq!(what, format!("the job is RESTARTING after {lost}"), "{line}");
+        seen.job.now = at + 301_000;
+        assert_eq!(seen.phase(), Phase::Passing("the job is RESTARTING".to_owned()), "{line}");
+    }
 }

@@ -74,11 +74,16 @@ mod tests {
         look.partitions.values().map(|raw| raw.commit).collect()
     }
 
-    /// The recorded position of partition 0 is 554, so the next record is 555.
     #[test]
     fn the_source_knows_better_than_its_last_checkpoint() {
         let job = Ok(Arc::new(recorded("2.2", "job")));
-        for (committed, stands) in [(Commit::At(500), 555), (Commit::Nothing, 555), (Commit::At(600), 600)] {
+        let next = job.as_ref().unwrap().position("orders", 0).unwrap();
+        for (committed, stands) in [
+            (Commit::At(next - 5), next),
+            (Commit::Nothing, next),
+            (Commit::Unknown, next),
+            (Commit::At(next + 5), next + 5),
+        ] {
             let mut look = look(job.as_ref().unwrap(), committed);
             amend(&mut look, &job);
             assert_eq!(commits(&look), [Commit::At(stands), committed], "another topic keeps its own");
@@ -90,9 +95,9 @@ mod tests {
     fn a_position_beyond_the_log_is_its_end() {
         let job = Ok(Arc::new(recorded("2.2", "job")));
         let mut look = look(job.as_ref().unwrap(), Commit::Nothing);
-        look.partitions.values_mut().for_each(|raw| raw.end = Some(100));
+        look.partitions.values_mut().for_each(|raw| raw.end = Some(1));
         amend(&mut look, &job);
-        assert_eq!(commits(&look), [Commit::At(100), Commit::Nothing]);
+        assert_eq!(commits(&look), [Commit::At(1), Commit::Nothing]);
     }
 
     #[test]
