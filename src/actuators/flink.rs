@@ -122,12 +122,13 @@ impl JobActuator {
 
     fn hold(&self, sight: &Sight, phase: Phase) -> Option<TargetHold> {
         let strangers = sight.strangers(&self.target.exclude);
-        let resting = sight.cooldown();
+        let (resting, rival) = (sight.cooldown(), sight.rival());
         match phase {
             Phase::Ending(problem) => Some(TargetHold::Unfit { problem }),
             Phase::Passing(what) => Some(TargetHold::Unsettled { what }),
             Phase::Running => match sight.unfit() {
                 Some(problem) => Some(TargetHold::Unfit { problem }),
+                None if rival.is_some() => rival.map(|owner| TargetHold::Owned { owner }),
                 None if !strangers.is_empty() => Some(TargetHold::Unfit {
                     problem: format!("exclude names {}, which the job does not have", strangers.join(", ")),
                 }),

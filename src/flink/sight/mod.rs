@@ -125,6 +125,17 @@ impl Sight {
         }
     }
 
+    /// Flink's own autoscaler, where the configuration has switched it on and lets it act.
+    pub(crate) fn rival(&self) -> Option<String> {
+        let prefixes = ["job.autoscaler.", "kubernetes.operator.job.autoscaler."];
+        let says = |option: &str, word: &str| {
+            let mut keys = prefixes.iter().map(|prefix| format!("{prefix}{option}"));
+            keys.find(|key| self.config.get(key).is_some_and(|is| is.trim().eq_ignore_ascii_case(word)))
+        };
+        let on = says("enabled", "true")?;
+        says("scaling.enabled", "false").is_none().then(|| format!("Flink's autoscaler ({on}: true)"))
+    }
+
     /// Seconds for which the adaptive scheduler still rests after its last rescale; 0 where it does not.
     pub(crate) fn cooldown(&self) -> f64 {
         let keys = [

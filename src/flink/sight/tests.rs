@@ -226,3 +226,24 @@ fn a_failure_of_late_is_told_with_what_it_led_to() {
         assert_eq!(seen.phase(), Phase::Passing("the job is RESTARTING".to_owned()), "{line}");
     }
 }
+
+#[test]
+fn another_autoscaler_is_told_by_the_configuration() {
+    let rival = |options: &[(&str, &str)]| {
+        let settings: Vec<_> =
+            options.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value})).collect();
+        let mut seen = sight("2.2", "job");
+        seen.config = serde_json::from_value(settings.into()).unwrap();
+        seen.rival()
+    };
+    let on = ("job.autoscaler.enabled", "true");
+    assert_eq!(rival(&[on]).as_deref(), Some("Flink's autoscaler (job.autoscaler.enabled: true)"));
+    let old = ("kubernetes.operator.job.autoscaler.enabled", "TRUE");
+    assert_eq!(
+        rival(&[old]).as_deref(),
+        Some("Flink's autoscaler (kubernetes.operator.job.autoscaler.enabled: true)")
+    );
+    assert_eq!(rival(&[on, ("job.autoscaler.scaling.enabled", "false")]), None, "it only advises");
+    assert_eq!(rival(&[("job.autoscaler.enabled", "false")]), None);
+    assert_eq!(rival(&[]), None);
+}
