@@ -21,7 +21,7 @@ test: setup ## Format, lints, and every test that needs no server.
 e2e-setup: setup ## Install the real servers into $$TIDEGATE_CACHE.
 	@tests/e2e/install.sh
 
-e2e: e2e-setup rootfs ## The suite against real Kafka, Kubernetes and Prometheus.
+e2e: e2e-setup rootfs ## The suite against real Kafka, Kubernetes, Prometheus and Flink.
 	cargo build --bins --examples
 	cargo test --test e2e
 

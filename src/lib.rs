@@ -4,7 +4,7 @@
 //! Data moves one way, through rooms that may only look to their left:
 //!
 //! ```text
-//! policy <- engine <- { sources, actuators, record } <- daemon <- { embedded, simulate, web } <- cli <- main
+//! policy <- { engine, flink } <- { sources, actuators, record } <- daemon <- { embedded, simulate, web } <- cli <- main
 //! ```
 
 pub mod actuators;
@@ -12,6 +12,7 @@ pub mod cli;
 pub mod daemon;
 pub mod embedded;
 pub mod engine;
+pub mod flink;
 pub mod policy;
 pub mod random;
 pub mod record;

@@ -13,6 +13,8 @@ mod demo;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod flink;
+#[cfg(test)]
 mod import;
 mod policy;
 mod record;

@@ -2,6 +2,7 @@
 
 mod api;
 pub mod bounds;
+pub mod flink;
 pub mod hpa;
 pub mod owners;
 pub mod progress;
@@ -22,6 +23,7 @@ use self::owners::Tenure;
 use self::rivals::Rivals;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
+use crate::flink::Clusters;
 use crate::policy::target::{ScaleTargetRef, TargetSpec};
 use crate::policy::{Policy, TimeSpan};
 
@@ -46,6 +48,7 @@ pub trait Actuator: Send + Sync {
 pub struct Actuators {
     client: kube::Client,
     rivals: Arc<Rivals>,
+    flink: Arc<Clusters>,
 }
 
 impl std::fmt::Debug for Actuators {
@@ -57,7 +60,13 @@ impl std::fmt::Debug for Actuators {
 impl Actuators {
     /// Actuators for the targets in one cluster. Asks nothing yet.
     pub fn new(client: kube::Client) -> Self {
-        Self { rivals: Arc::new(Rivals::new(client.clone())), client }
+        Self { rivals: Arc::new(Rivals::new(client.clone())), client, flink: Arc::default() }
+    }
+
+    /// The same, which also move the jobs of these JobManagers.
+    #[must_use]
+    pub fn with_flink(self, flink: Arc<Clusters>) -> Self {
+        Self { flink, ..self }
     }
 
     /// The actuator of a policy's target. Asks nothing yet.
@@ -76,6 +85,10 @@ impl Actuators {
             }
             TargetSpec::ScaledObject(target) => {
                 Arc::new(scaled_object::actuator(&self.client, &policy.id, target))
+            }
+            TargetSpec::FlinkCluster(target) => {
+                let job = self.flink.job(&target.cluster, &target.job);
+                Arc::new(flink::JobActuator::new(job, target, policy.rules.interval))
             }
         }
     }

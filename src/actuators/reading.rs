@@ -34,6 +34,8 @@ pub(super) fn reading(now: Timestamp, parts: Parts, progress: Progress) -> Targe
         hold: parts.hold,
         problem: None,
         fence: parts.fence,
+        limit: None,
+        price: None,
     }
 }
 

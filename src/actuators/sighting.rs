@@ -32,7 +32,13 @@ impl Sighting {
     pub(super) fn of(object: &DynamicObject, adopt: bool, hold: Option<&TargetHold>) -> Option<Self> {
         let owner = match hold {
             Some(TargetHold::Owned { owner }) => Some(owner.clone()),
-            Some(TargetHold::RollingOut | TargetHold::NotFound) | None => None,
+            Some(
+                TargetHold::RollingOut
+                | TargetHold::NotFound
+                | TargetHold::Unfit { .. }
+                | TargetHold::Unsettled { .. },
+            )
+            | None => None,
         };
         Some(Self { fence: fence(object)?, spec: object.data.get("spec").cloned(), adopt, owner })
     }

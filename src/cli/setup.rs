@@ -57,7 +57,8 @@ impl Setup {
     pub(super) async fn equip(&self, settings: &Settings) -> anyhow::Result<Real> {
         let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let client = clients::connect(&access, settings.limits.kubernetes_requests_per_second).await?;
-        let (targets, connections) = (Actuators::new(client.clone()), Arc::new(Connections::new(settings)?));
+        let connections = Arc::new(Connections::new(settings)?);
+        let targets = Actuators::new(client.clone()).with_flink(connections.flink());
         Ok(Real { client, targets, connections })
     }
 }

@@ -129,5 +129,7 @@ fn unread(now: Timestamp, patience: Duration) -> TargetReading {
         hold: None,
         problem: Some(format!("no answer within {patience:?}")),
         fence: None,
+        limit: None,
+        price: None,
     }
 }

@@ -195,6 +195,8 @@ impl Cluster {
             hold: deployment.rolling().then_some(TargetHold::RollingOut),
             problem: None,
             fence: Some(self.fence(&world)),
+            limit: None,
+            price: None,
         }
     }
 }

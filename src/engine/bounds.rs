@@ -8,6 +8,7 @@ use super::estimate::Belief;
 use super::explain::seconds;
 use super::ladder::Ladder;
 use super::memory::{Memory, lasted};
+use super::observation::LimitCause;
 use super::reason::Reason;
 use super::size::Need;
 use crate::policy::Rules;
@@ -48,6 +49,17 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
     } else if !resting && draft.to < floor(rules) {
         let detail = format!("minReplicas is {}", rules.min_replicas);
         draft.set(Stage::Damp, floor(rules), Reason::AtMinReplicas, detail);
+    }
+    if let Some(limit) = draft.limit {
+        let most = limit.most.max(draft.current);
+        if draft.to > most {
+            let (reason, what) = match limit.cause {
+                LimitCause::Slots => (Reason::SlotsMissing, "there are slots for"),
+                LimitCause::MaxParallelism => (Reason::AtMaxParallelism, "maxParallelism is"),
+            };
+            let detail = format!("{} needed, {what} {}", draft.to, limit.most);
+            draft.set(Stage::Damp, most, reason, detail);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A decision in the making: the number so far, the reason that bound it, and the trail.
 
 use super::decision::{Stage, Step};
-use super::observation::TargetReading;
+use super::observation::{TargetLimit, TargetReading};
 use super::reason::Reason;
 use crate::policy::units::Replicas;
 
@@ -16,6 +16,8 @@ pub(crate) struct Draft {
     pub(crate) to: Replicas,
     /// What bound `to`.
     pub(crate) reason: Reason,
+    /// What the target cannot go beyond now.
+    pub(crate) limit: Option<TargetLimit>,
     /// Every word so far.
     pub(crate) trail: Vec<Step>,
 }
@@ -26,7 +28,7 @@ impl Draft {
         // A lower bound of 0 rests nobody: whoever moves the replicas above it may have woken them.
         let may_run = target.ceiling.is_some() && target.ready != Some(Replicas(0));
         let at_rest = current.0 == 0 && !may_run;
-        Self { current, at_rest, to: current, reason: Reason::AtNeed, trail: Vec::new() }
+        Self { current, at_rest, to: current, reason: Reason::AtNeed, limit: target.limit, trail: Vec::new() }
     }
 
     /// Changes the number, or says why it stays. What was merely noted in the same words just before is not
@@ -68,8 +70,14 @@ mod tests {
     #[test]
     fn what_a_note_said_is_not_said_again() {
         let (from, to) = (Replicas(6), Replicas(6));
-        let mut draft =
-            Draft { current: from, at_rest: false, to: from, reason: Reason::AtNeed, trail: Vec::new() };
+        let mut draft = Draft {
+            current: from,
+            at_rest: false,
+            to: from,
+            reason: Reason::AtNeed,
+            limit: None,
+            trail: Vec::new(),
+        };
         let word = || "9 needed, maxReplicas is 6".to_owned();
         draft.note(Stage::Size, Reason::AtMaxReplicas, word());
         draft.set(Stage::Size, to, Reason::AtMaxReplicas, word());

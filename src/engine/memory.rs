@@ -120,6 +120,7 @@ impl Memory {
         if target.quality != Quality::Ok {
             return;
         }
+        self.cost.expect(target.price);
         let Some(current) = target.current else { return };
         if let Some(before) = self.current {
             let made = Move(now.as_second(), before, current);

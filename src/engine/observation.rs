@@ -71,6 +71,42 @@ pub struct TargetReading {
     pub problem: Option<String>,
     /// Fences every write: it only succeeds on exactly this object at exactly this version.
     pub fence: Option<Fence>,
+    /// What the target cannot go beyond now; `None` where nothing is known to be in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<TargetLimit>,
+    /// What a move of such a target costs, for as long as none was measured; `None` for what is usual of Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+/// What a move is expected to cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Price {
+    /// Seconds from asking for more until it is there.
+    pub raise_seconds: f64,
+    /// Seconds that processing stops for when there will be less.
+    pub lower_seconds: f64,
+}
+
+/// The most that a target can have now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetLimit {
+    /// So many replicas.
+    pub most: Replicas,
+    /// Why no more.
+    pub cause: LimitCause,
+}
+
+/// Why a target cannot have more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LimitCause {
+    /// Flink: no more slots are free.
+    Slots,
+    /// Flink: the least maxParallelism of the job's vertices.
+    MaxParallelism,
 }
 
 /// Why a target must be left alone.
@@ -86,6 +122,16 @@ pub enum TargetHold {
     RollingOut,
     /// There is no such object.
     NotFound,
+    /// It cannot be moved as it is set up.
+    Unfit {
+        /// What is in the way, in words.
+        problem: String,
+    },
+    /// It is restarting, rescaling or resting from that: for a while.
+    Unsettled {
+        /// What is going on, in words.
+        what: String,
+    },
 }
 
 /// Identity and version of the object that was read.

@@ -88,6 +88,10 @@ reasons! {
     ClampedToPartitions(Limit): "Add partitions, or make one replica faster.",
     /// One partition alone brings more than one replica processes: replicas will not help.
     HotPartition(Limit): "Spread the keys, or make one replica faster.",
+    /// The Flink cluster has too few free slots for what the load needs.
+    SlotsMissing(Limit): "Add TaskManagers, or stop other jobs: it is asked for as soon as slots appear.",
+    /// The Flink job cannot have more than its maxParallelism.
+    AtMaxParallelism(Limit): "Restart the job from a savepoint with a higher maxParallelism.",
     /// No replica count can hold the objective: a move takes longer than maxLag.
     ObjectiveInfeasible(Limit): "Raise maxLag, or speed up start and rebalance.",
     /// A source gave nothing.
@@ -114,6 +118,8 @@ reasons! {
     TargetNotFound(Stuck): "Correct the policy's target, or create it.",
     /// The target could not be read.
     TargetUnreadable(Stuck): "See the target's problem.",
+    /// The target cannot be moved as it is set up, or is in a state that nobody else should touch.
+    TargetUnfit(Stuck): "See the decision's words: they say what is in the way.",
     /// Somebody else moves this target.
     OwnedByOther(Stuck): "Remove the other owner, or point the policy at it (an HPA, a ScaledObject).",
     /// The policy is paused.

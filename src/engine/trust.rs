@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::look::Look;
 use super::memory::{Memory, lasted, seconds_between};
 use super::observation::{
-    BacklogReading, GroupState, MetricReading, Observation, Quality, SourceReading, TargetHold, TargetReading,
+    BacklogReading, GroupState, Meaning, MetricReading, Observation, Quality, SourceReading, TargetHold,
+    TargetReading,
 };
 use super::reason::Reason;
 use crate::policy::Rules;
@@ -95,6 +96,8 @@ pub(crate) fn target(rules: &Rules, target: &TargetReading, now: Timestamp) -> O
         Some(TargetHold::RollingOut) => {
             return Some(word(Reason::TargetNotSettled, "a rollout is under way"));
         }
+        Some(TargetHold::Unfit { problem }) => return Some(word(Reason::TargetUnfit, problem.clone())),
+        Some(TargetHold::Unsettled { what }) => return Some(word(Reason::TargetNotSettled, what.clone())),
         None => {}
     }
     let age = seconds_between(target.sampled_at, now);
@@ -124,20 +127,36 @@ pub(crate) fn sources(rules: &Rules, memory: &Memory, seen: &Observation, now: T
     })
 }
 
-/// Whether every figure was read, and can be: what the groups are doing says nothing about that.
+/// Whether every figure that counts something was read, and can be: what the groups are doing says nothing about
+/// that.
 pub(crate) fn is_complete(rules: &Rules, seen: &Observation, now: Timestamp) -> bool {
-    !seen.sources.is_empty() && seen.sources.iter().all(|source| figures(rules, source, now) == Trust::Full)
+    let counts = |source: &SourceReading| !is_busy_share(source);
+    !seen.sources.is_empty()
+        && seen
+            .sources
+            .iter()
+            .filter(|source| counts(source))
+            .all(|source| figures(rules, source, now) == Trust::Full)
 }
 
 /// What one source's figures are worth.
 fn figures(rules: &Rules, source: &SourceReading, now: Timestamp) -> Trust {
-    freshness(rules, source, now).map_or_else(
+    let told = freshness(rules, source, now).map_or_else(
         || match source {
             SourceReading::Backlog(reading) => backlog(reading),
             SourceReading::Metric(reading) => metric(reading),
         },
         Trust::Hold,
-    )
+    );
+    if let (Trust::Hold(word), true) = (&told, is_busy_share(source)) {
+        // It only teaches: without it nothing is lowered, and what is known may still ask for more.
+        return Trust::UpOnly(word.clone());
+    }
+    told
+}
+
+fn is_busy_share(source: &SourceReading) -> bool {
+    matches!(source, SourceReading::Metric(reading) if reading.means == Meaning::BusyShare)
 }
 
 fn oldest(rules: &Rules) -> f64 {

@@ -265,13 +265,25 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
     let kafka: Vec<_> = connections.kafka.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let prometheus: Vec<_> =
         connections.prometheus.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
+    let flink: Vec<_> = connections.flink.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let namespace = &policy.id.namespace;
     let mut flaws = Vec::new();
-    for (index, source) in policy.sources.iter().enumerate() {
-        let (kind, path, wanted, known) = match source {
-            SourceSpec::KafkaLag(lag) => ("Kafka", "kafkaLag.cluster", &lag.cluster, &kafka),
-            SourceSpec::Prometheus(query) => ("Prometheus", "prometheus.server", &query.server, &prometheus),
-        };
+    let own = policy.target.flink();
+    let named =
+        own.map(|target| ("Flink", "spec.target.flinkCluster.cluster".to_owned(), &target.cluster, &flink));
+    let by_sources = policy.sources.iter().enumerate().filter_map(|(index, source)| {
+        let at = |path: &str| format!("spec.sources[{index}].{path}");
+        match source {
+            SourceSpec::KafkaLag(lag) => Some(("Kafka", at("kafkaLag.cluster"), &lag.cluster, &kafka)),
+            SourceSpec::Prometheus(query) => {
+                Some(("Prometheus", at("prometheus.server"), &query.server, &prometheus))
+            }
+            // The one that the target brought along has no place in the document.
+            SourceSpec::FlinkJob(job) if own.is_some_and(|target| target.cluster == job.cluster) => None,
+            SourceSpec::FlinkJob(job) => Some(("Flink", at("flinkJob.cluster"), &job.cluster, &flink)),
+        }
+    });
+    for (kind, path, wanted, known) in named.into_iter().chain(by_sources) {
         let allowed = |namespaces: &[String]| namespaces.iter().any(|each| each == "*" || each == namespace);
         // Connections of other namespaces are nobody's business here: they are not suggested.
         let usable: Vec<&str> =
@@ -279,7 +291,6 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
         if usable.contains(&wanted.as_str()) {
             continue;
         }
-        let path = format!("spec.sources[{index}].{path}");
         let exists = known.iter().any(|(name, _)| name == wanted);
         let flaw = if exists {
             Flaw::new(path, format!("the {kind} connection `{wanted}` is not for namespace `{namespace}`"))
@@ -297,6 +308,10 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
 }
 
 fn same_target(one: &Policy, other: &Policy) -> bool {
+    if let (Some(one), Some(other)) = (one.target.flink(), other.target.flink()) {
+        // A job belongs to no namespace: whoever may name its cluster may name it.
+        return one.cluster == other.cluster && one.job == other.job;
+    }
     one.id.namespace == other.id.namespace
         && one.target.kind() == other.target.kind()
         && one.target.name() == other.target.name()

@@ -48,8 +48,17 @@ pub(crate) fn familiar(holder: &str, field: &str) -> Option<&'static str> {
     FAMILIAR.iter().find(|(name, _)| in_policy && *name == field).map(|(_, cure)| *cure)
 }
 
-const POLICY_MAPPINGS: &[&str] =
-    &["spec", "metadata", "target", "sources", "kafkaLag", "objective", "fallback", "scaleTargetRef"];
+const POLICY_MAPPINGS: &[&str] = &[
+    "spec",
+    "metadata",
+    "target",
+    "sources",
+    "kafkaLag",
+    "objective",
+    "fallback",
+    "scaleTargetRef",
+    "flinkCluster",
+];
 
 /// Names of KEDA and HPA, and where their meaning lives here.
 const FAMILIAR: &[(&str, &str)] = &[
@@ -77,6 +86,8 @@ const FAMILIAR: &[(&str, &str)] = &[
     ("scaleTargetRef", "it goes under `target`: `target: {scaleTargetRef: {kind: Deployment, name: ...}}`"),
     ("namespace", "the target is in the policy's own namespace, `metadata.namespace`"),
     ("dryRun", "write `mode: Recommend`"),
+    ("parallelism", "a Flink job's parallelism is its replicas: `spec.minReplicas` and `spec.maxReplicas`"),
+    ("jobId", "a job is named by its name, which it keeps: `job`"),
     ("suspend", "write `paused: true`"),
 ];
 

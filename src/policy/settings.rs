@@ -66,6 +66,9 @@ pub struct Connections {
     /// Prometheus servers by name.
     #[garde(dive)]
     pub prometheus: BTreeMap<String, PrometheusConnection>,
+    /// Flink JobManagers by name.
+    #[garde(dive)]
+    pub flink: BTreeMap<String, FlinkConnection>,
 }
 
 /// One Kafka cluster.
@@ -173,6 +176,26 @@ fn one_login(basic: bool) -> impl FnOnce(&Option<PathBuf>, &()) -> garde::Result
         }
         _ => Ok(()),
     }
+}
+
+/// One Flink JobManager's REST API, or a proxy in front of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct FlinkConnection {
+    /// Base address, `http://` or `https://`, without credentials.
+    #[garde(custom(http_address))]
+    pub url: String,
+    /// Namespaces whose policies may name this JobManager; `["*"]` unless said.
+    #[serde(default = "defaults::everywhere")]
+    #[garde(inner(custom(label_or_any)))]
+    pub namespaces: Vec<String>,
+    /// File with a bearer token, for a proxy that asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust; the system's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The daemon's own HTTP endpoints.

@@ -14,6 +14,8 @@ pub enum SourceSpec {
     KafkaLag(#[garde(dive)] KafkaLag),
     /// Any PromQL expression that yields one number, with its meaning declared.
     Prometheus(#[garde(dive)] PrometheusQuery),
+    /// How busy the tasks of a Flink job are, as they say themselves. A Flink target brings its own along.
+    FlinkJob(#[garde(dive)] FlinkJob),
 }
 
 /// The backlog of one consumer group. Option names are KEDA's where KEDA has the option.
@@ -100,4 +102,17 @@ pub enum Meaning {
     BusyShare,
     /// Replicas that somebody else has worked out to be needed: a floor.
     Demand,
+}
+
+/// The tasks of one Flink job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct FlinkJob {
+    /// The Flink connection's name in the settings.
+    #[garde(length(min = 1))]
+    pub cluster: String,
+    /// The job's name.
+    #[garde(length(min = 1))]
+    pub job: String,
 }

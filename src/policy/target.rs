@@ -17,6 +17,8 @@ pub enum TargetSpec {
     HorizontalPodAutoscaler(#[garde(dive)] HpaTarget),
     /// Bounds of a KEDA ScaledObject.
     ScaledObject(#[garde(dive)] ScaledObjectTarget),
+    /// Parallelism of a Flink job, through its JobManager's REST API.
+    FlinkCluster(#[garde(dive)] FlinkCluster),
 }
 
 impl TargetSpec {
@@ -26,6 +28,7 @@ impl TargetSpec {
             Self::ScaleTargetRef(target) => &target.kind,
             Self::HorizontalPodAutoscaler(_) => "HorizontalPodAutoscaler",
             Self::ScaledObject(_) => "ScaledObject",
+            Self::FlinkCluster(_) => "FlinkCluster",
         }
     }
 
@@ -35,6 +38,17 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(HpaTarget { metric: Some(metric), .. }) => {
                 Some(MetricTarget { means: metric.means, utilization: metric.utilization })
             }
+            Self::HorizontalPodAutoscaler(_)
+            | Self::ScaleTargetRef(_)
+            | Self::ScaledObject(_)
+            | Self::FlinkCluster(_) => None,
+        }
+    }
+
+    /// The Flink job that is moved, where it is one.
+    pub fn flink(&self) -> Option<&FlinkCluster> {
+        match self {
+            Self::FlinkCluster(target) => Some(target),
             Self::HorizontalPodAutoscaler(_) | Self::ScaleTargetRef(_) | Self::ScaledObject(_) => None,
         }
     }
@@ -45,6 +59,7 @@ impl TargetSpec {
             Self::ScaleTargetRef(target) => &target.name,
             Self::HorizontalPodAutoscaler(target) => &target.name,
             Self::ScaledObject(target) => &target.name,
+            Self::FlinkCluster(target) => &target.job,
         }
     }
 }
@@ -119,4 +134,21 @@ pub struct ScaledObjectTarget {
     /// Name, in the policy's namespace.
     #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
+}
+
+/// A Flink job behind a JobManager's REST API, without any Kubernetes object. Its replicas are its parallelism.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct FlinkCluster {
+    /// The Flink connection's name in the settings.
+    #[garde(length(min = 1))]
+    pub cluster: String,
+    /// The job's name: it finds the job again whenever a restart gives it another id.
+    #[garde(length(min = 1))]
+    pub job: String,
+    /// Vertices that keep their parallelism, by name or id as the REST API tells them.
+    #[serde(default)]
+    #[garde(length(max = 256))]
+    pub exclude: Vec<String>,
 }

@@ -170,6 +170,8 @@ impl<'a> Eyes<'a> {
             hold: None,
             problem: None,
             fence: None,
+            limit: None,
+            price: None,
         };
         let observation = Observation { target, sources: Vec::new() };
         let shares = course.plant.shares();

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Source;
+use super::flink::BusyShare;
 use super::kafka::Cluster;
 use super::prometheus::Server;
+use crate::flink::{Clusters, JobWatch};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
-use crate::policy::source::SourceSpec;
+use crate::policy::source::{FlinkJob, SourceSpec};
+use crate::policy::target::FlinkCluster;
 
 /// Every server that policies may name. Connects when a source first looks.
 pub struct Connections {
     kafka: BTreeMap<String, Arc<Cluster>>,
     prometheus: BTreeMap<String, Arc<Server>>,
+    flink: Arc<Clusters>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -21,6 +25,7 @@ impl std::fmt::Debug for Connections {
         f.debug_struct("Connections")
             .field("kafka", &self.kafka.keys())
             .field("prometheus", &self.prometheus.keys())
+            .field("flink", &self.flink)
             .finish()
     }
 }
@@ -36,7 +41,12 @@ impl Connections {
         let kafka = names.kafka.iter().map(cluster).collect::<Result<_, SourceError>>()?;
         let prometheus =
             names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
-        Ok(Self { kafka, prometheus: prometheus.collect() })
+        Ok(Self { kafka, prometheus: prometheus.collect(), flink: Arc::new(Clusters::new(settings)) })
+    }
+
+    /// The JobManagers, for those who move what these sources look at.
+    pub fn flink(&self) -> Arc<Clusters> {
+        Arc::clone(&self.flink)
     }
 
     /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
@@ -47,9 +57,26 @@ impl Connections {
         window: TimeSpan,
         interval: TimeSpan,
     ) -> Result<Arc<dyn Source>, SourceError> {
+        self.source_of(None, spec, window, interval)
+    }
+
+    /// As [`Connections::source`], where a Flink job is who consumes.
+    pub fn source_of(
+        &self,
+        consumer: Option<&FlinkCluster>,
+        spec: &SourceSpec,
+        window: TimeSpan,
+        interval: TimeSpan,
+    ) -> Result<Arc<dyn Source>, SourceError> {
         match spec {
+            SourceSpec::FlinkJob(FlinkJob { cluster, job }) => {
+                Ok(Arc::new(BusyShare::new(self.job(cluster, job)?, interval)))
+            }
             SourceSpec::KafkaLag(lag) => match self.kafka.get(&lag.cluster) {
-                Some(cluster) => Ok(cluster.source(lag, window, interval)),
+                Some(cluster) => {
+                    let job = consumer.map(|at| self.job(&at.cluster, &at.job)).transpose()?;
+                    Ok(cluster.source(lag, window, interval, job))
+                }
                 None => Err(SourceError::Unknown { kind: "kafka", name: lag.cluster.clone() }),
             },
             SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
@@ -59,10 +86,21 @@ impl Connections {
         }
     }
 
+    fn job(&self, cluster: &str, job: &str) -> Result<Arc<JobWatch>, SourceError> {
+        let unknown = || SourceError::Unknown { kind: "flink", name: cluster.to_owned() };
+        self.flink.job(cluster, job).ok_or_else(unknown)
+    }
+
     /// How every server is doing.
     pub fn status(&self) -> Vec<ConnectionStatus> {
         let kafka = self.kafka.values().map(|cluster| cluster.status());
-        kafka.chain(self.prometheus.values().map(|server| server.status())).collect()
+        let flink = self.flink.status().map(|(name, healthy, problem)| ConnectionStatus {
+            kind: "flink",
+            name: name.to_owned(),
+            healthy,
+            problem,
+        });
+        kafka.chain(self.prometheus.values().map(|server| server.status())).chain(flink).collect()
     }
 
     /// What the last sweep of every Kafka cluster cost, and all of them so far.
@@ -85,7 +123,7 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
 /// How one server is doing. What the API says of it, and other versions read, is the record's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// `kafka` or `prometheus`.
+    /// `kafka`, `prometheus` or `flink`.
     pub kind: &'static str,
     /// Its name in the settings.
     pub name: String,
@@ -123,7 +161,7 @@ pub enum SourceError {
     /// The settings name no such server.
     #[error("the settings have no {kind} connection named {name}")]
     Unknown {
-        /// `kafka` or `prometheus`.
+        /// `kafka`, `prometheus` or `flink`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,

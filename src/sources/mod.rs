@@ -1,6 +1,7 @@
 //! Where numbers come from. A source turns a server's answers into readings with an age and a quality.
 
 mod connections;
+mod flink;
 mod kafka;
 mod meter;
 mod prometheus;
@@ -8,7 +9,9 @@ mod prometheus;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::engine::observation::{BacklogReading, GroupState, MetricReading, Quality, SourceReading};
+use crate::engine::observation::{
+    BacklogReading, GroupState, Meaning, MetricReading, Quality, SourceReading,
+};
 use crate::policy::TimeSpan;
 use crate::policy::source::SourceSpec;
 
@@ -32,6 +35,14 @@ pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &st
             over_seconds: None,
             window_seconds: window.as_secs_f64(),
             partitions: Vec::new(),
+        }),
+        SourceSpec::FlinkJob(job) => SourceReading::Metric(MetricReading {
+            source: format!("{}/{}", job.cluster, job.job),
+            means: Meaning::BusyShare,
+            sampled_at: now,
+            value: None,
+            quality: Quality::Missing,
+            problem: Some(problem.to_owned()),
         }),
         SourceSpec::Prometheus(query) => SourceReading::Metric(MetricReading {
             source: query.server.clone(),

@@ -153,6 +153,8 @@ impl Actuator for Actor {
             hold: None,
             problem: None,
             fence: Some(Fence { uid: "uid".into(), resource_version: "1".into() }),
+            limit: None,
+            price: None,
         };
         Box::pin(async move { reading })
     }

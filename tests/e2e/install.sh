@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that the end-to-end suite runs into $TIDEGATE_CACHE (~/.cache/tidegate unless
 # set): etcd, the Kubernetes control plane and Helm from Go modules, Kafka from Maven artifacts,
-# Prometheus from Debian's package. Every version is pinned beside this file. Whatever is there
+# Prometheus from Debian's package, Flink and the job that it runs from Maven artifacts. Every version is pinned beside this file. Whatever is there
 # already is left alone: a stamp per part holds the hash of what it was made from.
 set -euo pipefail
 export LC_ALL=C
@@ -116,6 +116,25 @@ kafka() {
   done_with kafka "$hash"
 }
 
+# flink LINE VERSION CONNECTOR: the jars of a JobManager and its TaskManagers with the Kafka connector, and the
+# suite's job.
+flink() {
+  local hash work source=$here/flink-job line=$1
+  hash=$( (stamp "$source/pom.xml" "$source"/src/main/java/dev/tidegate/e2e/*.java && echo "$@") | sha256sum | cut -d' ' -f1)
+  current "flink-$line" "$hash" "flink-$line"/{lib,job.jar} && return
+  need javac openjdk-17-jdk-headless
+  need mvn maven
+  say "fetching Flink $2 with its Kafka connector (51 jars, 89 MB) and building the job"
+  rm -rf "$cache/flink-$line"
+  work=$(mktemp -d)
+  cp -r "$source/pom.xml" "$source/src" "$work"
+  mvn -q -B -ntp -f "$work/pom.xml" "-Dflink.version=$2" "-Dconnector.version=$3" package \
+    dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/flink-$line/lib" >&2
+  install -m 644 "$work/target/job.jar" "$cache/flink-$line/job.jar"
+  rm -rf "$work"
+  done_with "flink-$line" "$hash"
+}
+
 prometheus() {
   local work=
   current prometheus "$prometheus_version" bin/prometheus && return
@@ -146,4 +165,6 @@ need setpriv util-linux
 (helm)
 (kafka)
 (prometheus)
+(flink 2.2 2.2.1 5.0.0-2.2)
+(flink 1.20 1.20.5 3.4.0-1.20)
 say "everything is there: $cache"

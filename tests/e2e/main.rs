@@ -1,5 +1,5 @@
 //! The end-to-end suite: the daemon's own binary against a real Kafka, a real Kubernetes control plane and
-//! a real Prometheus, with a real consumer process behind every Pod.
+//! a real Prometheus, with a real consumer process behind every Pod, and against real Flink clusters.
 //!
 //! `make e2e` installs the servers and starts it; `cargo test --test e2e -- NAME...` runs the scenarios
 //! whose names contain one of the given words. Each scenario has a namespace, topics and groups of its own

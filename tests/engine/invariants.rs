@@ -217,6 +217,8 @@ fn a_target() -> impl Strategy<Value = TargetReading> {
             hold,
             problem: None,
             fence: Some(Fence { uid: "u".to_owned(), resource_version: "1".to_owned() }),
+            limit: None,
+            price: None,
         },
     )
 }

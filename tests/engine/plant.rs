@@ -285,6 +285,8 @@ pub(super) fn target(now: Timestamp, asked: usize, ready: usize) -> TargetReadin
         hold: None,
         problem: None,
         fence: Some(Fence { uid: "u".to_owned(), resource_version: "1".to_owned() }),
+        limit: None,
+        price: None,
     }
 }
 

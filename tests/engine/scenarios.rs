@@ -3,7 +3,8 @@
 use jiff::SignedDuration;
 use tidegate::engine::Reason;
 use tidegate::engine::observation::{
-    GroupState, Meaning, MetricReading, Observation, PartitionReading, Quality, SourceReading, TargetHold,
+    GroupState, LimitCause, Meaning, MetricReading, Observation, PartitionReading, Quality, SourceReading,
+    TargetHold, TargetLimit,
 };
 use tidegate::policy::behavior::{ScalingRules, SelectPolicy, StepKind, StepPolicy};
 use tidegate::policy::rules::Fallback;
@@ -276,6 +277,30 @@ fn troubles() -> Run {
     )
 }
 
+/// A target that cannot have all that the load needs: four of anything at first, then six, then all of it, and for a
+/// minute each it is in no state to be moved.
+fn limited() -> Run {
+    let limit = |most, cause| Some(TargetLimit { most: Replicas(most), cause });
+    edited(
+        2,
+        &hinted(),
+        1200,
+        |second| if second < 120 { 300 } else { 2000 },
+        |second, seen| {
+            seen.target.limit = match second {
+                0..480 => limit(4, LimitCause::Slots),
+                480..840 => limit(6, LimitCause::MaxParallelism),
+                _ => None,
+            };
+            seen.target.hold = match second / 60 {
+                14 => Some(TargetHold::Unfit { problem: "its scheduler moves nothing".to_owned() }),
+                15 => Some(TargetHold::Unsettled { what: "it is restarting".to_owned() }),
+                _ => None,
+            };
+        },
+    )
+}
+
 fn paused() -> Run {
     run(&mut Plant::new(World::default(), 2), &Rules { paused: true, ..hinted() }, 60, |_| 300)
 }
@@ -344,6 +369,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("stepwise", stepwise()),
         ("tolerant", tolerant()),
         ("troubles", troubles()),
+        ("limited", limited()),
         ("paused", paused()),
         ("first looks", first_looks()),
         ("lopsided", lopsided()),
@@ -370,6 +396,17 @@ fn every_reason_occurs() {
         .collect();
     let silent: Vec<Reason> = Reason::iter().filter(|reason| !told.contains(reason)).collect();
     assert_eq!(silent, []);
+}
+
+#[test]
+fn a_limit_is_asked_for_and_never_more() {
+    let run = limited();
+    let raised: Vec<u32> = run.moves.iter().map(|(_, _, to)| *to).collect();
+    assert_eq!(raised.get(..2), Some([4, 6].as_slice()), "{}", run.table());
+    assert!(raised.len() == 3 && raised[2] >= 12, "{}", run.table());
+    // Each as soon as it can be had, the last one after the minutes in which nothing may be moved.
+    let times: Vec<u64> = run.moves.iter().map(|(second, _, _)| *second).collect();
+    assert!(times[0] < 480 && (480..510).contains(&times[1]) && times[2] >= 960, "{}", run.table());
 }
 
 #[test]

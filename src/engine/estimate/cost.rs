@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::memory::seconds_between;
+use crate::engine::observation::Price;
 
 /// Seconds that a move up takes until its capacity is there, before one was seen.
 const RAISE_PRIOR: f64 = 30.0;
@@ -20,6 +21,9 @@ const WEIGHT: f64 = 0.4;
 pub(crate) struct CostMemory {
     raise: Option<f64>,
     lower: Option<f64>,
+    /// What is expected of this target until it has been measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<Price>,
     watched: Option<Watched>,
 }
 
@@ -41,6 +45,15 @@ impl CostMemory {
         self.watched = Some(Watched { began: now, up, troubled: 0.0, seen: 0.0 });
     }
 
+    /// Takes note of what moves of this target usually cost.
+    pub(crate) fn expect(&mut self, price: Option<Price>) {
+        let plausible = |price: &Price| {
+            let seconds = 0.0..=GIVE_UP;
+            seconds.contains(&price.raise_seconds) && seconds.contains(&price.lower_seconds)
+        };
+        self.expected = price.filter(plausible).or(self.expected);
+    }
+
     /// Whether a move is under way.
     pub(crate) fn under_way(&self) -> bool {
         self.watched.is_some()
@@ -50,6 +63,7 @@ impl CostMemory {
     /// The end lies between this look and the last one before it that said otherwise: half way.
     /// After a gap of more than `longest` seconds between two looks it could have been at any time.
     pub(crate) fn watch(&mut self, over: bool, longest: f64, now: Timestamp) {
+        let before = (self.raise_seconds(), self.lower_seconds());
         let Some(watched) = &mut self.watched else { return };
         let elapsed = seconds_between(watched.began, now);
         if elapsed > GIVE_UP || elapsed - watched.seen > longest {
@@ -58,9 +72,8 @@ impl CostMemory {
             (watched.troubled, watched.seen) = (elapsed, elapsed);
         } else if elapsed > 0.0 {
             let seconds = f64::midpoint(watched.troubled, elapsed);
-            let (slot, prior) =
-                if watched.up { (&mut self.raise, RAISE_PRIOR) } else { (&mut self.lower, LOWER_PRIOR) };
-            let before = slot.unwrap_or(prior);
+            let (slot, before) =
+                if watched.up { (&mut self.raise, before.0) } else { (&mut self.lower, before.1) };
             *slot = Some(before + WEIGHT * (seconds - before));
             self.watched = None;
         }
@@ -68,12 +81,14 @@ impl CostMemory {
 
     /// Seconds from asking for more replicas until their capacity is there.
     pub(crate) fn raise_seconds(&self) -> f64 {
-        self.raise.unwrap_or(RAISE_PRIOR)
+        let expected = self.expected.map_or(RAISE_PRIOR, |price| price.raise_seconds);
+        self.raise.unwrap_or(expected)
     }
 
     /// Seconds that processing stops for when replicas leave.
     pub(crate) fn lower_seconds(&self) -> f64 {
-        self.lower.unwrap_or(LOWER_PRIOR)
+        let expected = self.expected.map_or(LOWER_PRIOR, |price| price.lower_seconds);
+        self.lower.unwrap_or(expected)
     }
 }
 

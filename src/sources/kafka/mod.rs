@@ -9,6 +9,7 @@
 //! the interval, that is eight sweeps in seven intervals.
 
 mod access;
+mod flink;
 mod groups;
 mod offsets;
 mod reading;
@@ -32,6 +33,7 @@ use self::sweep::Sweeper;
 use super::meter::Meter;
 use super::{ConnectionStatus, Source, SweepStats};
 use crate::engine::observation::{BacklogReading, Quality, SourceReading};
+use crate::flink::{FlinkError, JobWatch, Sight};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Limits};
 use crate::policy::source::{KafkaLag, SourceSpec};
@@ -75,18 +77,20 @@ impl Cluster {
         })
     }
 
-    /// A source of this cluster. It is swept for as long as the source lives.
+    /// A source of this cluster. It is swept for as long as the source lives. `job`: the Flink job that consumes,
+    /// where it is one.
     pub(super) fn source(
         self: &Arc<Self>,
         spec: &KafkaLag,
         window: TimeSpan,
         interval: TimeSpan,
+        job: Option<Arc<JobWatch>>,
     ) -> Arc<dyn Source> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let subscription = Arc::new(Subscription { id, spec: spec.clone(), window });
         self.board().subscriptions.push(Arc::downgrade(&subscription));
         let seen = Mutex::default();
-        Arc::new(KafkaSource { cluster: Arc::clone(self), subscription, interval, seen })
+        Arc::new(KafkaSource { cluster: Arc::clone(self), subscription, interval, job, seen })
     }
 
     pub(super) fn status(&self) -> ConnectionStatus {
@@ -176,6 +180,7 @@ struct KafkaSource {
     cluster: Arc<Cluster>,
     subscription: Arc<Subscription>,
     interval: TimeSpan,
+    job: Option<Arc<JobWatch>>,
     seen: Mutex<Seen>,
 }
 
@@ -190,11 +195,16 @@ impl Source for KafkaSource {
         async move {
             let Subscription { id, spec, window } = &*self.subscription;
             let max_age = TimeSpan(self.interval.0 * 7 / 8);
+            // The job first: what it has read by then, the log surely holds.
+            let job = match &self.job {
+                Some(job) => Some(job.look(now, max_age.0).await),
+                None => None,
+            };
             let Some(snapshot) = self.cluster.snapshot(*id, now, max_age).await else {
                 let problem = format!("kafka {}: the sweep broke off", self.cluster.name);
                 return super::missing(&SourceSpec::KafkaLag(spec.clone()), *window, now, &problem);
             };
-            let mut reading = self.read(&snapshot);
+            let mut reading = self.read(&snapshot, job.as_ref());
             let age = now.duration_since(reading.sampled_at).unsigned_abs();
             if age > self.interval.0 * 2 {
                 reading.quality = reading.quality.max(Quality::Stale);
@@ -210,13 +220,16 @@ impl Source for KafkaSource {
 
 impl KafkaSource {
     /// A snapshot that was read before gives the same reading again: it is one look, not two.
-    fn read(&self, snapshot: &Snapshot) -> BacklogReading {
+    fn read(&self, snapshot: &Snapshot, job: Option<&Result<Arc<Sight>, FlinkError>>) -> BacklogReading {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = seen.last.as_ref().filter(|last| last.sampled_at == snapshot.at) {
             return last.clone();
         }
         let Subscription { spec, window, .. } = &*self.subscription;
-        let look = snapshot.look(spec, *window);
+        let mut look = snapshot.look(spec, *window);
+        if let Some(job) = job {
+            flink::amend(&mut look, job);
+        }
         let reading = reading::read(spec, *window, look, &mut seen.memory);
         seen.last = Some(reading.clone());
         reading

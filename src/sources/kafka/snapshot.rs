@@ -153,6 +153,7 @@ impl Snapshot {
             partitions: BTreeMap::new(),
             problems: Vec::new(),
             incomplete: false,
+            as_of: None,
         };
         let named = topics(&spec.topics, self.groups.get(&spec.group));
         if named.is_empty() && group.is_some() {

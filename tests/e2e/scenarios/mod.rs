@@ -6,6 +6,7 @@ mod credentials;
 mod dry_run;
 mod faults;
 mod fleet;
+mod flink;
 mod hpa;
 mod keda;
 mod secure;
@@ -40,6 +41,9 @@ macro_rules! scenarios {
 scenarios! {
     "servers": 1, servers::people_can_do_it_by_hand;
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
+    "flink-steps": 2, flink::in_place_up_and_down;
+    "flink-slots": 2, flink::too_few_slots;
+    "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;
     "secure": 2, secure::describe_rights_are_enough;

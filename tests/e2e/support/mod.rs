@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod flink;
 pub(crate) mod kafka;
 pub(crate) mod kubelet;
 pub(crate) mod load;

@@ -40,6 +40,13 @@ impl Tools {
         self.cache.join("kafka/lib")
     }
 
+    /// Flink of one line: its jars in `lib`, and the suite's job.
+    pub(crate) fn flink(&self, line: &str) -> Result<PathBuf> {
+        let flink = self.cache.join(format!("flink-{line}"));
+        ensure!(flink.exists(), "{} is missing: run tests/e2e/install.sh", flink.display());
+        Ok(flink)
+    }
+
     /// The consumer that stands behind each Pod.
     pub(crate) fn consumer(&self) -> PathBuf {
         self.examples.join("consumer")

@@ -111,13 +111,14 @@ fn counts_records(source: &SourceSpec) -> bool {
     match source {
         SourceSpec::KafkaLag(_) => true,
         SourceSpec::Prometheus(query) => query.means == Meaning::Backlog,
+        SourceSpec::FlinkJob(_) => false,
     }
 }
 
 fn threshold_of(Carried { path, source, .. }: &Carried) -> String {
     match source {
         SourceSpec::KafkaLag(_) => format!("{path}.metadata.lagThreshold"),
-        SourceSpec::Prometheus(_) => format!("{path}.metadata.threshold"),
+        SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => format!("{path}.metadata.threshold"),
     }
 }
 
@@ -170,7 +171,9 @@ fn activation(carried: &[Carried], notes: &mut Notes) -> Activation {
     let lowest = counting().map(|one| one.activation).reduce(f64::min).unwrap_or(0.0);
     let at = |one: &Carried| match one.source {
         SourceSpec::KafkaLag(_) => format!("{}.metadata.activationLagThreshold", one.path),
-        SourceSpec::Prometheus(_) => format!("{}.metadata.activationThreshold", one.path),
+        SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => {
+            format!("{}.metadata.activationThreshold", one.path)
+        }
     };
     for one in carried {
         if !counts_records(&one.source) && one.activation > 0.0 {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::policy::units::{records_between, records_f64};
+use crate::policy::units::{records_between, records_covering, records_f64};
 
 /// Samples kept; past that, every other one of the older half goes.
 const CAPACITY: usize = 128;
@@ -42,6 +42,19 @@ impl Ends {
     /// The end as it was seen last.
     pub(super) fn last(&self) -> Option<i64> {
         self.samples.back().map(|(_, end)| *end)
+    }
+
+    /// Where the end was at a time, interpolated between two looks; `None` before the first one.
+    pub(super) fn end_at(&self, time: Timestamp) -> Option<i64> {
+        let later = self.samples.iter().position(|(at, _)| *at >= time)?;
+        let (to, last) = *self.samples.get(later)?;
+        if to == time {
+            return Some(last);
+        }
+        let (from, first) = *self.samples.get(later.checked_sub(1)?)?;
+        let share = time.duration_since(from).as_secs_f64() / to.duration_since(from).as_secs_f64();
+        let arrived = records_f64(records_between(first, last)) * share;
+        first.checked_add(i64::try_from(records_covering(arrived)?).ok()?)
     }
 
     /// Forgets what is of no use once everything before `position` has been processed.

@@ -61,6 +61,9 @@ pub(super) struct Look {
     pub(super) problems: Vec<String>,
     /// Some of the topics could not even be listed.
     pub(super) incomplete: bool,
+    /// What is committed is where the consumer stood at that time, where it was not just now: what has arrived since
+    /// counts as processed, for at that time it could not be.
+    pub(super) as_of: Option<Timestamp>,
 }
 
 /// What one source remembers between its looks.
@@ -95,7 +98,7 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
         // Who is at work elsewhere may yet come to the tail, if it is a record.
         let rested = trace.tail.filter(|_| still || spec.isolation_level == IsolationLevel::ReadCommitted);
         trace.tail = Tail::look(rested, raw, look.group, window, look.at);
-        partitions.push(partition(spec, look.at, (key, raw, then), &mut trace, &mut notes));
+        partitions.push(partition(spec, (look.at, look.as_of), (key, raw, then), &mut trace, &mut notes));
         memory.partitions.insert(key.clone(), trace);
     }
     if look.incomplete || look.partitions.is_empty() {
@@ -138,7 +141,7 @@ fn overall(partitions: &[PartitionReading], incomplete: bool) -> Quality {
 
 fn partition(
     spec: &KafkaLag,
-    at: Timestamp,
+    (at, as_of): (Timestamp, Option<Timestamp>),
     (key, raw, then): (&(String, i32), &Raw, Option<&Raw>),
     trace: &mut Trace,
     notes: &mut Notes,
@@ -159,6 +162,7 @@ fn partition(
     if let Some(next) = place.next {
         trace.ends.processed(next);
     }
+    let place = place.by(as_of.and_then(|at| trace.ends.end_at(at)), raw);
     let comparable = then.filter(|_| !shrunk);
     PartitionReading {
         topic: key.0.clone(),
@@ -195,6 +199,19 @@ struct Place {
     next: Option<i64>,
     lag: Option<u64>,
     note: Option<Note>,
+}
+
+impl Place {
+    /// The same, where it is known of the time when the log ended at `then`: the lag is that of then.
+    fn by(self, then: Option<i64>, raw: &Raw) -> Self {
+        let (Some(then), Some(next), Some(end), Commit::At(_), None) =
+            (then, self.next, raw.end, raw.commit, self.note)
+        else {
+            return self;
+        };
+        let lag = then.saturating_sub(next).max(0);
+        Self { next: Some(end - lag), lag: u64::try_from(lag).ok(), note: None }
+    }
 }
 
 fn place(spec: &KafkaLag, raw: &Raw, markers: bool) -> Place {

@@ -34,6 +34,7 @@ fn look(second: i64, partitions: &[Raw]) -> Look {
         partitions: keyed.collect(),
         problems: Vec::new(),
         incomplete: false,
+        as_of: None,
     }
 }
 
@@ -365,4 +366,42 @@ proptest! {
             }
         }
     }
+}
+
+/// A job that keeps up with 100 records/s and commits with a checkpoint every 5 s.
+#[test]
+fn a_staircase_of_commits_is_no_backlog() {
+    let mut memory = Memory::default();
+    let mut lags = Vec::new();
+    for second in 0..30 {
+        let step = second - second % 5;
+        let mut look = look(second, &[raw(0, 100 * second, Commit::At(100 * step))]);
+        look.as_of = Some(at(step));
+        let reading = read(&spec(), WINDOW, look, &mut memory);
+        lags.push(reading.partitions[0].lag);
+    }
+    // Before the first look that is as old as a checkpoint nothing is known of where the log ended then.
+    assert_eq!(lags, vec![Some(0); 30]);
+}
+
+/// The same, where the job had fallen 300 records behind at the last checkpoint: that is not forgiven.
+#[test]
+fn what_waited_at_the_time_of_the_commit_is_a_backlog() {
+    let mut memory = Memory::default();
+    let mut last = None;
+    for second in 0..10 {
+        let mut look = look(second, &[raw(0, 300 + 100 * second, Commit::At(100 * (second - second % 5)))]);
+        look.as_of = Some(at(second - second % 5));
+        last = read(&spec(), WINDOW, look, &mut memory).partitions.pop();
+    }
+    let last = last.unwrap();
+    assert_eq!((last.lag, last.committed), (Some(300), Some(500)));
+    assert_eq!(last.age_seconds.map(f64::round), Some(3.0), "the oldest of them arrived three seconds ago");
+}
+
+#[test]
+fn a_time_before_the_first_look_forgives_nothing() {
+    let mut look = look(10, &[raw(0, 1000, Commit::At(400))]);
+    look.as_of = Some(at(5));
+    assert_eq!(last(&spec(), vec![look]).partitions[0].lag, Some(600));
 }

@@ -1,0 +1,347 @@
+//! What one look at a job showed, and what follows from it: pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::answers::{Config, Counters, Failure, Job, Requirements, Vertex};
+use crate::policy::Replicas;
+
+/// The first Flink that takes other resource requirements for a running job.
+const LEAST_VERSION: (u32, u32) = (1, 18);
+/// Seconds that the adaptive scheduler rests after a rescale unless it is told otherwise.
+const COOLDOWN: f64 = 30.0;
+/// Seconds for which a failure counts as the cause of what a job is going through.
+const OF_LATE: f64 = 300.0;
+
+/// One look at a job.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight {
+    /// When the look began.
+    pub(crate) at: Timestamp,
+    /// When the counters and positions were last seen to move: JobManagers ask their tasks only now and then.
+    pub(crate) fresh_at: Timestamp,
+    pub(super) version: String,
+    pub(super) slots_free: u32,
+    pub(super) job: Job,
+    /// What is asked for each vertex, or why that cannot be told.
+    pub(super) requirements: Result<Requirements, String>,
+    pub(super) config: Config,
+    /// Milliseconds between checkpoints.
+    pub(super) interval: Option<i64>,
+    /// When the last completed one was triggered, in milliseconds of the JobManager's clock.
+    pub(super) checkpoint: Option<i64>,
+    /// What last restarted the job, where it does not work now.
+    pub(super) failure: Option<Failure>,
+    /// Offset of the next record of each partition, by [`topic_key`].
+    pub(super) positions: BTreeMap<(String, i32), i64>,
+}
+
+/// What a job is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Every task of every vertex works.
+    Running,
+    /// It is being started, restarted or rescaled.
+    Passing(String),
+    /// Somebody is stopping it, or has.
+    Ending(String),
+}
+
+/// A topic as metric names spell it: Flink replaces what separates their parts.
+fn topic_key(topic: &str) -> String {
+    topic.replace(['.', ':', ',', ' '], "_")
+}
+
+/// Topic and partition of a Kafka source's metric for its position.
+pub(super) fn position_of(metric: &str) -> Option<(String, i32)> {
+    let rest = metric.strip_suffix(".currentOffset")?;
+    let rest = rest.split_once("KafkaSourceReader.")?.1;
+    let rest = rest.get(rest.find("topic.")? + "topic.".len()..)?;
+    let (topic, partition) = rest.rsplit_once(".partition.")?;
+    Some((topic_key(topic), partition.parse().ok()?))
+}
+
+impl Sight {
+    /// What the job is doing.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.job.state.as_str() {
+            "RUNNING" => {
+                let waiting = self
+                    .job
+                    .vertices
+                    .iter()
+                    .find(|vertex| !matches!(vertex.status.as_str(), "RUNNING" | "FINISHED"));
+                match waiting {
+                    None => Phase::Running,
+                    Some(vertex) => {
+                        Phase::Passing(self.because(&format!("{} is {}", vertex.name, vertex.status)))
+                    }
+                }
+            }
+            state @ ("CREATED" | "INITIALIZING" | "RESTARTING" | "RECONCILING" | "FAILING") => {
+                Phase::Passing(self.because(&format!("the job is {state}")))
+            }
+            state => Phase::Ending(format!("the job is {state}")),
+        }
+    }
+
+    /// What is going on, with the failure that led to it where there is one of late.
+    fn because(&self, what: &str) -> String {
+        let of_late = |failure: &&Failure| millis(self.job.now.saturating_sub(failure.timestamp)) < OF_LATE;
+        match self.failure.as_ref().filter(of_late) {
+            Some(failure) => format!("{what} after {}", failure.exception_name),
+            None => what.to_owned(),
+        }
+    }
+
+    /// The same tasks as `other`: counters of others cannot be compared.
+    pub(crate) fn same_attempt(&self, other: &Self) -> bool {
+        let started = |sight: &Self| sight.job.timestamps.get("RUNNING").copied();
+        self.job.jid == other.job.jid && started(self) == started(other)
+    }
+
+    /// What stands in the way of moving the job at all, in words.
+    pub(crate) fn unfit(&self) -> Option<String> {
+        if version(&self.version).is_none_or(|version| version < LEAST_VERSION) {
+            return Some(format!("Flink {} cannot rescale a running job: 1.18 or later can", self.version));
+        }
+        if self.config.get("scheduler-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("reactive")) {
+            return Some("reactive mode takes all slots there are: move the TaskManagers instead".to_owned());
+        }
+        if let Some(scheduler) = self.config.get("jobmanager.scheduler")
+            && !scheduler.eq_ignore_ascii_case("adaptive")
+        {
+            return Some(format!(
+                "jobmanager.scheduler is {scheduler}: only adaptive rescales a running job"
+            ));
+        }
+        match &self.requirements {
+            Err(problem) => Some(problem.clone()),
+            Ok(asked) => {
+                let unknown = self.job.vertices.iter().find(|vertex| !asked.0.contains_key(&vertex.id));
+                unknown.map(|vertex| format!("nothing is said of what {} may have", vertex.name))
+            }
+        }
+    }
+
+    /// Flink's own autoscaler, where the configuration has switched it on and lets it act.
+    pub(crate) fn rival(&self) -> Option<String> {
+        let prefixes = ["job.autoscaler.", "kubernetes.operator.job.autoscaler."];
+        let says = |option: &str, word: &str| {
+            let mut keys = prefixes.iter().map(|prefix| format!("{prefix}{option}"));
+            keys.find(|key| self.config.get(key).is_some_and(|is| is.trim().eq_ignore_ascii_case(word)))
+        };
+        let on = says("enabled", "true")?;
+        says("scaling.enabled", "false").is_none().then(|| format!("Flink's autoscaler ({on}: true)"))
+    }
+
+    /// Seconds for which the adaptive scheduler still rests after its last rescale; 0 where it does not.
+    pub(crate) fn cooldown(&self) -> f64 {
+        let keys = [
+            "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling",
+            "jobmanager.adaptive-scheduler.scaling-interval.min",
+        ];
+        let set = keys.iter().find_map(|key| self.config.get(key)).and_then(duration);
+        let since = self.job.timestamps.get("RUNNING").copied().filter(|at| *at > 0);
+        let rested = since.map_or(f64::INFINITY, |since| millis(self.job.now.saturating_sub(since)));
+        (set.unwrap_or(COOLDOWN) - rested).max(0.0)
+    }
+
+    /// The parallelism asked for, over the vertices that are moved: the most of it.
+    pub(crate) fn asked(&self, exclude: &[String]) -> Option<Replicas> {
+        let asked = self.requirements.as_ref().ok()?;
+        let moved = self.moved(exclude).filter_map(|vertex| asked.0.get(&vertex.id));
+        moved.map(|one| one.parallelism.upper_bound).max().map(Replicas)
+    }
+
+    /// The parallelism that there is, over the vertices that are moved: the least of it.
+    pub(crate) fn present(&self, exclude: &[String]) -> Option<Replicas> {
+        self.moved(exclude).map(|vertex| vertex.parallelism).min().map(Replicas)
+    }
+
+    /// Whether every vertex has what is asked for it.
+    pub(crate) fn reached(&self) -> bool {
+        self.requirements.as_ref().is_ok_and(|asked| {
+            self.job.vertices.iter().all(|vertex| {
+                asked.0.get(&vertex.id).is_some_and(|one| one.parallelism.upper_bound == vertex.parallelism)
+            })
+        })
+    }
+
+    /// The least maxParallelism of the vertices that are moved.
+    pub(crate) fn max_parallelism(&self, exclude: &[String]) -> Option<Replicas> {
+        let most = self.moved(exclude).filter_map(|vertex| u32::try_from(vertex.max_parallelism).ok());
+        most.filter(|most| *most > 0).min().map(Replicas)
+    }
+
+    /// The parallelism that the free slots and the job's own allow for the vertices that are moved: each slot
+    /// sharing group takes as many slots as its widest vertex has tasks. `None` where slots are made on demand.
+    pub(crate) fn feasible(&self, exclude: &[String]) -> Option<Replicas> {
+        if self.makes_slots() {
+            return None;
+        }
+        let moved: BTreeSet<&str> = self.moved(exclude).map(|vertex| vertex.id.as_str()).collect();
+        let mut groups: BTreeMap<&str, (u32, u32, bool)> = BTreeMap::new();
+        for vertex in &self.job.vertices {
+            let group = groups.entry(&vertex.slot_sharing_group_id).or_default();
+            let is_moved = moved.contains(vertex.id.as_str());
+            group.0 = group.0.max(vertex.parallelism);
+            group.1 = group.1.max(if is_moved { 0 } else { vertex.parallelism });
+            group.2 |= is_moved;
+        }
+        let used: u32 = groups.values().map(|(widest, ..)| *widest).sum();
+        let have = self.slots_free.saturating_add(used);
+        let takes = |parallelism: u32| -> u32 {
+            let group =
+                |(_, kept, moves): &(u32, u32, bool)| if *moves { parallelism.max(*kept) } else { *kept };
+            groups.values().map(group).fold(0, u32::saturating_add)
+        };
+        (0..=have).rev().find(|parallelism| takes(*parallelism) <= have).map(Replicas)
+    }
+
+    /// Whether the resource manager starts TaskManagers itself, as on native Kubernetes.
+    fn makes_slots(&self) -> bool {
+        self.config.get("kubernetes.cluster-id").is_some() || self.config.get("yarn.application.id").is_some()
+    }
+
+    fn moved<'a>(&'a self, exclude: &'a [String]) -> impl Iterator<Item = &'a Vertex> {
+        let excluded =
+            |vertex: &Vertex| exclude.iter().any(|name| *name == vertex.name || *name == vertex.id);
+        self.job.vertices.iter().filter(move |vertex| !excluded(vertex))
+    }
+
+    /// What names a vertex in `exclude` that the job does not have.
+    pub(crate) fn strangers(&self, exclude: &[String]) -> Vec<String> {
+        let known = |name: &&String| {
+            self.job.vertices.iter().any(|vertex| vertex.name == **name || vertex.id == **name)
+        };
+        exclude.iter().filter(|name| !known(name)).cloned().collect()
+    }
+
+    /// The requirements with `parallelism` for the vertices that are moved. Lower bounds are never raised: a job
+    /// that insists on more than there is does not survive the loss of a TaskManager.
+    pub(crate) fn wanted(&self, exclude: &[String], parallelism: Replicas) -> Option<Requirements> {
+        let mut asked = self.requirements.as_ref().ok()?.clone();
+        for vertex in self.moved(exclude) {
+            let bounds = &mut asked.0.get_mut(&vertex.id)?.parallelism;
+            let most =
+                u32::try_from(vertex.max_parallelism).ok().filter(|most| *most > 0).unwrap_or(u32::MAX);
+            bounds.upper_bound = parallelism.0.clamp(1, most);
+            bounds.lower_bound = bounds.lower_bound.min(bounds.upper_bound).max(1);
+        }
+        Some(asked)
+    }
+
+    /// What a write is fenced with: the job's id, and the requirements in force.
+    pub(crate) fn version(&self) -> Option<(String, String)> {
+        let asked = self.requirements.as_ref().ok()?;
+        Some((self.job.jid.clone(), asked.version()))
+    }
+
+    /// Offset of the next record of a partition, as the source says; `None` where it does not.
+    pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.positions.get(&(topic_key(topic), partition)).copied()
+    }
+
+    /// Whether any position is known.
+    pub(crate) fn has_positions(&self) -> bool {
+        !self.positions.is_empty()
+    }
+
+    /// Seconds between checkpoints; `None` without them.
+    pub(crate) fn checkpoint_seconds(&self) -> Option<f64> {
+        self.interval.map(millis)
+    }
+
+    /// Seconds since the last completed checkpoint was triggered, at most one interval: what arrived since then may
+    /// well have been processed, only not committed yet. `None` without checkpoints.
+    pub(crate) fn uncommitted_seconds(&self) -> Option<f64> {
+        let since = millis(self.job.now.saturating_sub(self.checkpoint?)).max(0.0);
+        Some(since.min(millis(self.interval?)))
+    }
+
+    /// The share of time that the tasks of the busiest vertex were busy since `before`, and its name. Timed by the
+    /// tasks' own clocks: busy, idle and backpressured time make up all of it.
+    pub(crate) fn busy_since(&self, before: &Self) -> Option<(f64, &str)> {
+        if !self.same_attempt(before) {
+            return None;
+        }
+        let shares = self.job.vertices.iter().filter_map(|vertex| {
+            let then = before.job.vertices.iter().find(|other| other.id == vertex.id)?;
+            (then.parallelism == vertex.parallelism).then_some(())?;
+            Some((share(&then.metrics, &vertex.metrics)?, vertex.name.as_str()))
+        });
+        shares.max_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    /// Whether any counter or position has moved since `before`.
+    pub(super) fn is_news(&self, before: &Self) -> bool {
+        let counters = |sight: &Self| -> Vec<Counters> {
+            sight.job.vertices.iter().map(|vertex| vertex.metrics).collect()
+        };
+        !self.same_attempt(before) || self.positions != before.positions || counters(self) != counters(before)
+    }
+}
+
+/// The busy share of the time between two readings of one vertex's counters.
+fn share(then: &Counters, now: &Counters) -> Option<f64> {
+    let complete = |one: &Counters| one.read_records_complete && one.write_records_complete;
+    if !(complete(then) && complete(now)) {
+        return None;
+    }
+    let busy = now.accumulated_busy_time? - then.accumulated_busy_time?;
+    let idle = now.accumulated_idle_time? - then.accumulated_idle_time?;
+    let backpressured = now.accumulated_backpressured_time? - then.accumulated_backpressured_time?;
+    let all = busy + idle + backpressured;
+    (busy >= 0.0 && idle >= 0.0 && backpressured >= 0.0 && all > 0.0).then(|| busy / all)
+}
+
+impl Requirements {
+    /// One text for one set of requirements.
+    pub(super) fn version(&self) -> String {
+        let one = |(vertex, asked): (&String, &super::answers::Requirement)| {
+            format!("{vertex}:{}-{}", asked.parallelism.lower_bound, asked.parallelism.upper_bound)
+        };
+        self.0.iter().map(one).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split(['.', '-']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn millis(count: i64) -> f64 {
+    std::time::Duration::from_millis(u64::try_from(count).unwrap_or(0)).as_secs_f64()
+}
+
+/// Seconds of a duration as Flink's options spell it: `30 s`, `500 ms`, `1min`, `PT30S`.
+fn duration(text: &str) -> Option<f64> {
+    let text = text.trim();
+    if text.starts_with(['P', 'p']) {
+        return text.parse::<jiff::SignedDuration>().ok().map(|span| span.as_secs_f64());
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let count: f64 = text.get(..digits)?.parse().ok()?;
+    let unit = match text.get(digits..)?.trim() {
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1e-3,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "m" | "min" | "minute" | "minutes" => 60.0,
+        "h" | "hour" | "hours" => 3600.0,
+        "d" | "day" | "days" => 86_400.0,
+        _ => return None,
+    };
+    Some(count * unit)
+}
+
+#[cfg(test)]
+impl Sight {
+    /// The same of a job whose sources tell no positions.
+    pub(crate) fn without_positions(self) -> Self {
+        Self { positions: BTreeMap::new(), ..self }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,249 @@
+//! On what real JobManagers answered: see `tests/fixtures/flink/record.sh`.
+
+use serde::de::DeserializeOwned;
+
+use super::super::answers::{CheckpointConfig, Checkpoints, Exceptions, Greatest, Jobs, Name, Overview};
+use super::*;
+
+const LINES: [&str; 2] = ["1.20", "2.2"];
+
+fn recorded<T: DeserializeOwned>(line: &str, name: &str) -> T {
+    let path = format!("{}/tests/fixtures/flink/{line}/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(&path).unwrap())
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+pub(crate) fn sight(line: &str, job: &str) -> Sight {
+    let overview: Overview = recorded(line, "overview");
+    let checkpoints: Checkpoints = recorded(line, "checkpoints");
+    let offsets: Vec<Greatest> = recorded(line, "offsets");
+    let config: CheckpointConfig = recorded(line, "checkpoint-config");
+    let position =
+        |one: Greatest| Some((position_of(&one.id)?, format!("{:.0}", one.max?).parse::<i64>().ok()? + 1));
+    Sight {
+        at: Timestamp::UNIX_EPOCH,
+        fresh_at: Timestamp::UNIX_EPOCH,
+        version: overview.flink_version,
+        slots_free: overview.slots_available,
+        job: recorded(line, job),
+        requirements: Ok(recorded(line, "requirements")),
+        config: recorded(line, "job-jobmanager-config"),
+        interval: Some(config.interval),
+        failure: None,
+        checkpoint: checkpoints.latest.completed.map(|one| one.trigger_timestamp),
+        positions: offsets.into_iter().filter_map(position).collect(),
+    }
+}
+
+/// A second later, with so many milliseconds of each task busy.
+fn later(before: &Sight, busy: [f64; 2]) -> Sight {
+    let mut after = before.clone();
+    for (vertex, busy) in after.job.vertices.iter_mut().zip(busy) {
+        let add = |time: &mut Option<f64>, more: f64| *time = time.map(|time| time + more);
+        add(&mut vertex.metrics.accumulated_busy_time, 2.0 * busy);
+        add(&mut vertex.metrics.accumulated_idle_time, 2.0 * (1000.0 - busy));
+    }
+    after
+}
+
+#[test]
+fn what_both_lines_answer_is_understood() {
+    for line in LINES {
+        let seen = sight(line, "job");
+        assert_eq!(seen.phase(), Phase::Running, "{line}");
+        assert_eq!(seen.unfit(), None, "{line}");
+        assert_eq!((seen.asked(&[]), seen.present(&[])), (Some(Replicas(2)), Some(Replicas(2))), "{line}");
+        assert!(seen.reached(), "{line}");
+        assert_eq!(seen.max_parallelism(&[]), Some(Replicas(120)), "{line}");
+        assert_eq!(seen.feasible(&[]), Some(Replicas(8)), "two slots of its own and six free ones: {line}");
+        assert!(
+            (0..4).all(|partition| seen.position("orders", partition).is_some_and(|next| next > 0)),
+            "{line}"
+        );
+        assert!(seen.uncommitted_seconds().is_some_and(|seconds| seconds <= 2.0), "{line}");
+        let jobs: Jobs = recorded(line, "jobs");
+        assert_eq!(
+            (jobs.jobs[0].name.as_str(), jobs.jobs[0].state.as_str()),
+            ("orders", "RUNNING"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn one_unknown_name_empties_the_answer_so_names_are_listed_first() {
+    for line in LINES {
+        assert_eq!(recorded::<Vec<Greatest>>(line, "unknown-name").len(), 0, "{line}");
+        let names: Vec<Name> = recorded(line, "names");
+        let mut places: Vec<_> = names.iter().filter_map(|name| position_of(&name.id)).collect();
+        places.sort();
+        let all: Vec<_> = (0..4).map(|partition| ("orders".to_owned(), partition)).collect();
+        assert_eq!(places, all, "{line}");
+    }
+}
+
+#[test]
+fn zeros_of_a_job_that_just_started_say_nothing() {
+    for line in LINES {
+        let first = sight(line, "job-first");
+        let after = sight(line, "job");
+        assert!(after.same_attempt(&first), "{line}");
+        assert_eq!(
+            after.busy_since(&first),
+            None,
+            "what was not a number, or not complete, cannot count: {line}"
+        );
+    }
+}
+
+#[test]
+fn the_busiest_vertex_tells_the_share() {
+    let before = sight("2.2", "job");
+    let after = later(&before, [100.0, 750.0]);
+    let (share, vertex) = after.busy_since(&before).unwrap();
+    assert!((share - 0.75).abs() < 1e-9, "{share}");
+    assert_eq!(vertex, "work -> sink: Writer");
+    assert!(after.is_news(&before));
+    assert!(!before.clone().is_news(&before));
+    assert_eq!(before.busy_since(&before), None, "no time has passed on the tasks' clocks");
+}
+
+#[test]
+fn counters_of_another_attempt_or_incomplete_ones_cannot_be_compared() {
+    let before = sight("2.2", "job");
+    let mut restarted = later(&before, [100.0, 750.0]);
+    restarted.job.timestamps.insert("RUNNING".to_owned(), 1);
+    assert_eq!(restarted.busy_since(&before), None);
+    let mut incomplete = later(&before, [100.0, 750.0]);
+    for vertex in &mut incomplete.job.vertices {
+        vertex.metrics.read_records_complete = false;
+    }
+    assert_eq!(incomplete.busy_since(&before), None);
+    let mut reset = before.clone();
+    for vertex in &mut reset.job.vertices {
+        vertex.metrics.accumulated_busy_time = Some(0.0);
+    }
+    assert_eq!(reset.busy_since(&before), None, "a counter that went back");
+}
+
+#[test]
+fn what_stands_in_the_way_is_named() {
+    let unfit = |change: &dyn Fn(&mut Sight)| {
+        let mut seen = sight("2.2", "job");
+        change(&mut seen);
+        seen.unfit().unwrap()
+    };
+    let config = |key: &str, value: &str| -> Config {
+        serde_json::from_value(serde_json::json!([{"key": key, "value": value}])).unwrap()
+    };
+    let old = unfit(&|seen| "1.17.2".clone_into(&mut seen.version));
+    assert_eq!(old, "Flink 1.17.2 cannot rescale a running job: 1.18 or later can");
+    let reactive = unfit(&|seen| seen.config = config("scheduler-mode", "REACTIVE"));
+    assert_eq!(reactive, "reactive mode takes all slots there are: move the TaskManagers instead");
+    let default = unfit(&|seen| seen.config = config("jobmanager.scheduler", "Default"));
+    assert_eq!(default, "jobmanager.scheduler is Default: only adaptive rescales a running job");
+    let refused = unfit(&|seen| seen.requirements = Err("not supported".to_owned()));
+    assert_eq!(refused, "not supported");
+    let partial = unfit(&|seen| seen.requirements = Ok(Requirements::default()));
+    assert_eq!(partial, "nothing is said of what Source: orders may have");
+}
+
+#[test]
+fn the_scheduler_rests_after_a_rescale() {
+    let mut seen = sight("2.2", "job");
+    let running = seen.job.timestamps["RUNNING"];
+    seen.config = Config::default();
+    seen.job.now = running + 10_000;
+    assert!((seen.cooldown() - 20.0).abs() < 1e-9, "thirty seconds unless told otherwise");
+    seen.job.now = running + 40_000;
+    assert!(seen.cooldown() < 1e-9);
+    for (text, seconds) in [("2 s", 2.0), ("500ms", 0.5), ("1 min", 60.0), ("PT30S", 30.0), ("7000", 7.0)] {
+        assert!(duration(text).is_some_and(|read| (read - seconds).abs() < 1e-9), "{text}");
+    }
+    assert_eq!(duration("soon"), None);
+}
+
+#[test]
+fn slots_are_counted_by_sharing_group() {
+    let mut seen = sight("2.2", "job");
+    seen.job.vertices[0].slot_sharing_group_id = "other".to_owned();
+    assert_eq!(seen.feasible(&[]), Some(Replicas(5)), "two groups of two and six free: ten for both");
+    let kept = ["Source: orders".to_owned()];
+    assert_eq!(seen.feasible(&kept), Some(Replicas(8)), "two stay with the source");
+    seen.config =
+        serde_json::from_value(serde_json::json!([{"key": "kubernetes.cluster-id", "value": "x"}])).unwrap();
+    assert_eq!(seen.feasible(&[]), None, "slots are made on demand");
+}
+
+#[test]
+fn every_vertex_is_written_and_no_lower_bound_is_raised() {
+    let mut seen = sight("2.2", "job");
+    let source = seen.job.vertices[0].id.clone();
+    let Ok(asked) = &mut seen.requirements else { panic!("no requirements") };
+    asked.0.get_mut(&source).unwrap().parallelism.lower_bound = 2;
+    let bounds = |wanted: &Requirements| -> Vec<(u32, u32)> {
+        let vertices = seen.job.vertices.iter().map(|vertex| wanted.0[&vertex.id].parallelism);
+        vertices.map(|bounds| (bounds.lower_bound, bounds.upper_bound)).collect()
+    };
+    assert_eq!(bounds(&seen.wanted(&[], Replicas(4)).unwrap()), [(2, 4), (1, 4)]);
+    assert_eq!(bounds(&seen.wanted(&[], Replicas(1)).unwrap()), [(1, 1), (1, 1)]);
+    assert_eq!(bounds(&seen.wanted(&[], Replicas(500)).unwrap()), [(2, 120), (1, 120)]);
+    assert_eq!(bounds(&seen.wanted(&["Source: orders".to_owned()], Replicas(4)).unwrap()), [(2, 2), (1, 4)]);
+    assert_eq!(seen.strangers(&["Source: orders".to_owned(), "sorce".to_owned()]), ["sorce"]);
+}
+
+#[test]
+fn positions_are_found_by_topics_as_metrics_spell_them() {
+    let place = |name: &str| position_of(name);
+    assert_eq!(
+        place("Source__a.KafkaSourceReader.topic.or_ders.partition.12.currentOffset"),
+        Some(("or_ders".to_owned(), 12))
+    );
+    assert_eq!(
+        place("Source__a.KafkaSourceReader.kafkaCluster.main.topic.x.partition.0.currentOffset"),
+        Some(("x".to_owned(), 0))
+    );
+    assert_eq!(place("Source__a.KafkaSourceReader.topic.x.partition.0.committedOffset"), None);
+    assert_eq!(topic_key("or.ders"), "or_ders");
+}
+
+#[test]
+fn a_failure_of_late_is_told_with_what_it_led_to() {
+    let packages = "org.apache.flink.runtime";
+    for (line, lost) in [
+        ("1.20", format!("{packages}.resourcemanager.exceptions.ResourceManagerException")),
+        ("2.2", format!("{packages}.jobmaster.JobMasterException")),
+    ] {
+        let failed: Exceptions = recorded(line, "exceptions-lost");
+        let mut seen = sight(line, "job");
+        seen.job.state = "RESTARTING".to_owned();
+        seen.failure = failed.exception_history.entries.into_iter().next();
+        let at = seen.failure.as_ref().unwrap().timestamp;
+        seen.job.now = at + 1000;
+        let Phase::Passing(what) = seen.phase() else { panic!("{line}: {:?}", seen.phase()) };
+        assert_eq!(what, format!("the job is RESTARTING after {lost}"), "{line}");
+        seen.job.now = at + 301_000;
+        assert_eq!(seen.phase(), Phase::Passing("the job is RESTARTING".to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn another_autoscaler_is_told_by_the_configuration() {
+    let rival = |options: &[(&str, &str)]| {
+        let settings: Vec<_> =
+            options.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value})).collect();
+        let mut seen = sight("2.2", "job");
+        seen.config = serde_json::from_value(settings.into()).unwrap();
+        seen.rival()
+    };
+    let on = ("job.autoscaler.enabled", "true");
+    assert_eq!(rival(&[on]).as_deref(), Some("Flink's autoscaler (job.autoscaler.enabled: true)"));
+    let old = ("kubernetes.operator.job.autoscaler.enabled", "TRUE");
+    assert_eq!(
+        rival(&[old]).as_deref(),
+        Some("Flink's autoscaler (kubernetes.operator.job.autoscaler.enabled: true)")
+    );
+    assert_eq!(rival(&[on, ("job.autoscaler.scaling.enabled", "false")]), None, "it only advises");
+    assert_eq!(rival(&[("job.autoscaler.enabled", "false")]), None);
+    assert_eq!(rival(&[]), None);
+}

@@ -1,0 +1,205 @@
+//! A Flink job as the target: rescaled in place by its own JobManager, with the state intact.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::support::cluster::User;
+use crate::support::daemon::{Daemon, Setup, command};
+use crate::support::flink::{Flink, Order};
+use crate::support::load::Load;
+use crate::support::objects::{policy, with};
+use crate::support::waiting::{becomes, eventually};
+use crate::support::world::Case;
+
+/// Rungs: 1, 2, 3, 4, 6, 12.
+const PARTITIONS: i32 = 12;
+/// Microseconds that one record takes: one slot processes somewhat less than 200 in a second.
+const COST: u32 = 5000;
+/// The lines that are run against, in turn.
+const NEWEST: &str = "2.2";
+const OLDER: &str = "1.20";
+
+/// A job on a cluster of its own, under load, and a daemon that watches it.
+struct Stage {
+    name: &'static str,
+    flink: Flink,
+    job: String,
+    load: Load,
+    daemon: Daemon,
+}
+
+impl Stage {
+    async fn start(case: &Case, line: &str, slots: &[u32], (parallelism, rate): (u32, u64)) -> Result<Self> {
+        let bootstrap = case.kafka().await?.bootstrap();
+        case.home().await?;
+        case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
+        let flink = Flink::start(case.tools(), &case.path("flink"), line, slots).await?;
+        let load = Load::start(&bootstrap, case.name, PARTITIONS, rate)?;
+        let order = order(case.name, &bootstrap, parallelism);
+        let job = flink.submit(&order).await?;
+        let mut setup = case.setup().await?;
+        setup.connections = with(&setup.connections, &json!({"flink": {"main": {"url": flink.url()}}}));
+        let daemon = Daemon::start(Setup { dir: case.path("daemon"), ..setup }).await?;
+        Ok(Self { name: case.name, flink, job, load, daemon })
+    }
+
+    /// Puts the policy in force, with `over` on top.
+    fn policy(&self, over: &Value) -> Result<()> {
+        let spec = json!({
+            "mode": "Apply",
+            "target": {"flinkCluster": {"cluster": "main", "job": self.name}},
+            "sources": [{"kafkaLag": {"cluster": "main", "group": self.name, "topics": [self.name]}}],
+            "objective": {"maxLag": "20s", "catchUp": "40s"},
+            "minReplicas": 1, "maxReplicas": 8,
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 15}},
+        });
+        self.daemon.policies("flink.yaml", &policy(Some(self.name), self.name, &with(&spec, over)))
+    }
+
+    /// The moves that were carried out.
+    fn moves(&self) -> Result<Vec<(i32, i32)>> {
+        let turns = self.daemon.journal(self.name, self.name)?;
+        let applied = turns.into_iter().filter(|turn| turn.outcome == "applied");
+        applied
+            .map(|turn| turn.decision.current.zip(turn.decision.desired).context("a move without sizes"))
+            .collect()
+    }
+
+    /// Waits until the job and all about it are known well enough to move it either way.
+    async fn is_trusted(&self) -> Result<()> {
+        eventually("the job is known", || async {
+            let workload = self.daemon.workload(self.name, self.name).await?;
+            let doubt = ["Target", "Signal", "Group", "Warming"];
+            let doubtful = |said: &String| doubt.iter().any(|word| said.starts_with(word));
+            Ok((workload.current.is_some() && !workload.reasons.iter().any(doubtful)).then_some(()))
+        })
+        .await
+    }
+
+    async fn runs_at(&self, parallelism: u32) -> Result<()> {
+        becomes(&format!("the job runs at {parallelism}"), parallelism, || self.flink.parallelism(&self.job))
+            .await
+    }
+
+    /// Stops the load, and holds the job's own count against what was produced: state went nowhere.
+    async fn nothing_was_lost(&self) -> Result<()> {
+        self.load.set(0);
+        sleep(Duration::from_secs(1)).await;
+        let produced = self.load.produced();
+        becomes("every record was counted exactly once", produced, || self.flink.counted(&self.job)).await
+    }
+}
+
+fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> Order<'a> {
+    Order { name, bootstrap, topic: name, cost: COST, parallelism }
+}
+
+/// The load rises, and falls again: one move up, to the right size at once; the backlog is gone, nothing is lost.
+pub(super) async fn in_place_up_and_down(case: Case) -> Result<()> {
+    let stage = Stage::start(&case, NEWEST, &[4, 4], (2, 300)).await?;
+    stage.policy(&json!({}))?;
+    // What a slot can do is learnt in half a minute of work.
+    stage.is_trusted().await?;
+    sleep(Duration::from_secs(35)).await;
+    ensure!(stage.moves()?.is_empty(), "it moved without need: {:?}", stage.moves()?);
+
+    stage.load.set(500);
+    let stepped = Instant::now();
+    let high = eventually("the job is rescaled", || async {
+        Ok(Some(stage.flink.parallelism(&stage.job).await?).filter(|parallelism| *parallelism > 2))
+    })
+    .await?;
+    let rescaled = stepped.elapsed();
+    eventually("the backlog is gone", || async {
+        let workload = stage.daemon.workload(case.name, case.name).await?;
+        Ok(workload.backlog.filter(|backlog| *backlog < 500).map(|_| ()))
+    })
+    .await?;
+    stage.daemon.turns_pass(case.name, case.name, 5).await?;
+    case.figure(&format!(
+        "300 -> 500 records/s: at {high} after {:.0} s, the backlog gone after {:.0} s; moves {:?}",
+        rescaled.as_secs_f64(),
+        stepped.elapsed().as_secs_f64(),
+        stage.moves()?
+    ));
+    ensure!(high == 4 || high == 6, "a rung that is too far off: {high}");
+    ensure!(stage.moves()?.len() == 1, "more than one move up: {:?}", stage.moves()?);
+
+    stage.load.set(100);
+    let dropped = Instant::now();
+    // One slot would do; two are as near as it may stay, for the second step must pay back first.
+    let low = eventually("the job is made smaller", || async {
+        Ok(Some(stage.flink.parallelism(&stage.job).await?).filter(|parallelism| *parallelism <= 2))
+    })
+    .await?;
+    case.figure(&format!("500 -> 100 records/s: at {low} after {:.0} s", dropped.elapsed().as_secs_f64()));
+    let moves = stage.moves()?;
+    ensure!(moves.len() <= 3 && moves.iter().skip(1).all(|(from, to)| to < from), "moves: {moves:?}");
+    stage.nothing_was_lost().await?;
+    case.figure(&format!(
+        "moves {moves:?}, {} restores, {} records counted once each",
+        stage.flink.restores(&stage.job).await?,
+        stage.load.produced()
+    ));
+    stage.daemon.replays().await?;
+    stage.daemon.alive()
+}
+
+/// The load needs more slots than there are: said by name, nothing is asked for. A TaskManager comes: a dry run says
+/// so and writes nothing, a live one takes the new slots.
+pub(super) async fn too_few_slots(case: Case) -> Result<()> {
+    let stage = Stage::start(&case, OLDER, &[2], (2, 500)).await?;
+    stage.policy(&json!({"capacityPerReplica": 180}))?;
+    let said = stage.daemon.says(case.name, case.name, "SlotsMissing").await?;
+    case.figure(&said.sentence);
+    stage.daemon.turns_pass(case.name, case.name, 5).await?;
+    ensure!(stage.flink.asked(&stage.job).await? == [2, 2], "it asked for what is not there");
+    ensure!(stage.moves()?.is_empty(), "it moved: {:?}", stage.moves()?);
+    let (workload, settings) = (format!("{0}/{0}", case.name), stage.daemon.settings().display().to_string());
+    let explain = ["explain", &workload, "--settings", &settings, "--look"];
+    let kubeconfig = case.cluster().await?.kubeconfig(User::Tidegate);
+    let (code, output) = command(&case.dir, &kubeconfig, &explain).await?;
+    ensure!(code == 0 && output.contains("there are slots for 2"), "explain, {code}: {output}");
+    // A dry run says what it would do with a TaskManager that comes, and does not do it.
+    stage.policy(&json!({"capacityPerReplica": 180, "mode": "Recommend"}))?;
+    stage.flink.add("late", 6)?;
+    eventually("more is recommended", || async {
+        let last = stage.daemon.journal(case.name, case.name)?.pop().context("no turn")?;
+        Ok((last.outcome == "recommended" && last.decision.desired >= Some(4)).then_some(()))
+    })
+    .await?;
+    stage.daemon.turns_pass(case.name, case.name, 5).await?;
+    ensure!(stage.flink.asked(&stage.job).await? == [2, 2], "a dry run wrote");
+    stage.policy(&json!({"capacityPerReplica": 180}))?;
+    eventually("the job uses the new slots", || async {
+        Ok((stage.flink.parallelism(&stage.job).await? >= 4).then_some(()))
+    })
+    .await?;
+    case.figure(&format!("a TaskManager with 6 slots came: moves {:?}", stage.moves()?));
+    stage.nothing_was_lost().await?;
+    stage.daemon.alive()
+}
+
+/// The JobManager is killed, and its job with it: unknown, so nothing is moved. Both come back, the job under another
+/// id and with more to do: it is moved as before.
+pub(super) async fn the_jobmanager_is_killed(case: Case) -> Result<()> {
+    let mut stage = Stage::start(&case, NEWEST, &[4], (2, 200)).await?;
+    stage.policy(&json!({"capacityPerReplica": 180}))?;
+    stage.is_trusted().await?;
+    stage.flink.kill();
+    let said = stage.daemon.says(case.name, case.name, "TargetUnreadable").await?;
+    case.figure(&said.sentence);
+    stage.daemon.turns_pass(case.name, case.name, 5).await?;
+    stage.flink.launch()?;
+    let said = stage.daemon.says(case.name, case.name, "TargetNotFound").await?;
+    case.figure(&said.sentence);
+    stage.flink.has_slots(4).await?;
+    stage.load.set(500);
+    stage.job = stage.flink.submit(&order(case.name, &case.kafka().await?.bootstrap(), 2)).await?;
+    stage.runs_at(4).await?;
+    ensure!(stage.moves()?.iter().all(|(from, to)| to > from), "it moved down: {:?}", stage.moves()?);
+    stage.daemon.alive()
+}
