@@ -23,15 +23,24 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// How much of this machine it takes: 1 mostly waits, 4 starts several brokers.
     pub(crate) weight: u32,
+    /// Skipped unless KEDA is installed.
+    pub(crate) needs_keda: bool,
     pub(crate) run: fn(Case) -> BoxFuture<'static, Result<()>>,
 }
 
 macro_rules! scenarios {
-    ($($name:literal: $weight:literal, $run:path;)+) => {
+    ($($name:literal: $weight:literal, $run:path $(, $needs:ident)?;)+) => {
         /// Every scenario, the longest first.
         pub(crate) const ALL: [Scenario; [$($name),+].len()] =
-            [$(Scenario { name: $name, weight: $weight, run: |case| Box::pin($run(case)) }),+];
+            [$(Scenario {
+                name: $name,
+                weight: $weight,
+                needs_keda: scenarios!(@needs $($needs)?),
+                run: |case| Box::pin($run(case)),
+            }),+];
     };
+    (@needs) => { false };
+    (@needs needs_keda) => { true };
 }
 
 scenarios! {

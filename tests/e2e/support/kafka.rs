@@ -21,6 +21,8 @@ pub(crate) struct Layout {
     pub(crate) brokers: usize,
     /// Log every request with its client's id.
     pub(crate) log_requests: bool,
+    /// Log every rebalance.
+    pub(crate) log_groups: bool,
     /// Further lines for `server.properties`.
     pub(crate) properties: &'static [&'static str],
 }
@@ -153,8 +155,8 @@ impl Kafka {
             .await
     }
 
-    /// The log of a broker's requests since it was started.
-    pub(crate) fn request_log(&self, id: usize) -> Result<String> {
+    /// The log of a broker since it was started.
+    pub(crate) fn log(&self, id: usize) -> Result<String> {
         Ok(fs::read_to_string(self.dir.join(format!("broker-{id}.log")))?)
     }
 
@@ -206,6 +208,9 @@ impl Kafka {
         ];
         if self.layout.log_requests {
             jvm.push("-Dorg.slf4j.simpleLogger.log.kafka.request.logger=debug");
+        }
+        if self.layout.log_groups {
+            jvm.push("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.coordinator.group=info");
         }
         Program::new("java", self.dir.join(log))
             .args(jvm)
