@@ -1,5 +1,6 @@
 //! The scenarios.
 
+mod beside_keda;
 mod chart;
 mod closed_loop;
 mod dry_run;
@@ -7,6 +8,7 @@ mod faults;
 mod fleet;
 mod hpa;
 mod keda;
+mod lag_truth;
 mod secure;
 mod servers;
 mod steady;
@@ -60,6 +62,9 @@ scenarios! {
     "retention": 1, faults::retention_passes_the_commit;
     "hpa": 1, hpa::bounds_beside_the_real_controller;
     "dry-run": 1, dry_run::nothing_is_written_and_the_decisions_are_the_same;
+    "beside-keda-bounds": 1, beside_keda::its_bounds_are_moved, needs_keda;
+    "beside-keda-owned": 1, beside_keda::what_it_owns_is_left_alone, needs_keda;
+    "beside-keda-lag": 1, lag_truth::three_readers_of_the_same_offsets, needs_keda;
     "keda-earliest": 1, keda::earliest;
     "keda-latest": 1, keda::latest;
     "keda-multi-topic": 1, keda::multi_topic;

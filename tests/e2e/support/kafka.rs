@@ -155,6 +155,16 @@ impl Kafka {
             .await
     }
 
+    /// What one of Kafka's own command-line tools prints, and whether it succeeds.
+    pub(crate) async fn ask(&self, class: &str, args: &[&str]) -> Result<(bool, String)> {
+        let output = self.dir.join("tool.out");
+        fs::write(&output, "")?;
+        let tool = self.java("tool.log", class).stdout(&output);
+        let tool = tool.args(["--bootstrap-server", &self.bootstrap()]).args(args.to_vec());
+        let status = tool.start()?.ended(Duration::from_secs(120)).await?;
+        Ok((status.success(), fs::read_to_string(&output)?))
+    }
+
     /// The log of a broker since it was started.
     pub(crate) fn log(&self, id: usize) -> Result<String> {
         Ok(fs::read_to_string(self.dir.join(format!("broker-{id}.log")))?)

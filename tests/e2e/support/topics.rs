@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::kafka::CALL;
@@ -127,6 +127,36 @@ impl Admin {
         Ok(())
     }
 
+    /// Adds partitions to a topic until it has so many.
+    pub(crate) async fn grow(&self, topic: &str, partitions: usize) -> Result<()> {
+        let grown = [NewPartitions::new(topic, partitions)];
+        for result in self.writer.create_partitions(&grown, &AdminOptions::new()).await? {
+            if let Err((topic, code)) = result {
+                bail!("grow topic {topic}: {code}");
+            }
+        }
+        self.led(topic, i32::try_from(partitions)?).await
+    }
+
+    /// Opens a transaction that writes `count` records to one partition. It is aborted when dropped.
+    pub(crate) async fn transaction(&self, topic: &str, partition: i32, count: usize) -> Result<Transaction> {
+        let id = format!("{topic}-{partition}-{count}");
+        let producer: BaseProducer = config(&self.bootstrap).set("transactional.id", id).create()?;
+        let (topic, producer) = (topic.to_owned(), Arc::new(producer));
+        let own = Arc::clone(&producer);
+        tokio::task::spawn_blocking(move || -> Result<()> {
+            own.init_transactions(CALL * 6)?;
+            own.begin_transaction()?;
+            for _ in 0..count {
+                let record = BaseRecord::<(), _>::to(&topic).partition(partition).payload("x");
+                own.send(record).map_err(|(error, _)| error)?;
+            }
+            Ok(own.flush(CALL)?)
+        })
+        .await??;
+        Ok(Transaction(producer))
+    }
+
     /// Commits offsets for a group that has no members. A fresh cluster first has to find a coordinator.
     pub(crate) async fn commit(&self, group: &str, topic: &str, offsets: &Offsets) -> Result<()> {
         let consumer: Arc<BaseConsumer> = Arc::new(config(&self.bootstrap).set("group.id", group).create()?);
@@ -184,6 +214,17 @@ impl Admin {
         let index = (hash & i32::MAX) % i32::try_from(partitions.len())?;
         let partition = partitions.iter().find(|partition| partition.id() == index);
         Ok(usize::try_from(partition.context("the offsets topic has no such partition")?.leader())?)
+    }
+}
+
+/// An open transaction.
+#[derive(Clone)]
+pub(crate) struct Transaction(Arc<BaseProducer>);
+
+impl Transaction {
+    /// Commits it.
+    pub(crate) async fn commit(self) -> Result<()> {
+        Ok(tokio::task::spawn_blocking(move || self.0.commit_transaction(CALL * 6)).await??)
     }
 }
 

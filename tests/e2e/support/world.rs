@@ -87,9 +87,14 @@ impl Case {
 
     /// What [`Case::daemon`] starts one with.
     pub(crate) async fn setup(&self) -> Result<Setup> {
+        self.setup_on(self.cluster().await?).await
+    }
+
+    /// The same on another control plane.
+    pub(crate) async fn setup_on(&self, cluster: &Cluster) -> Result<Setup> {
         Ok(Setup {
             dir: self.dir.join("daemon"),
-            kubeconfig: self.cluster().await?.kubeconfig(User::Tidegate),
+            kubeconfig: cluster.kubeconfig(User::Tidegate),
             namespaces: vec![self.name.to_owned()],
             mode: "Apply",
             connections: plain_kafka(&self.kafka().await?.bootstrap()),
