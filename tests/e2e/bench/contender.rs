@@ -8,7 +8,7 @@ use super::arena::Arena;
 use crate::support::cluster::User;
 use crate::support::daemon::{Daemon, Setup, plain_kafka};
 use crate::support::keda::scaled_object;
-use crate::support::objects::{Home, policy};
+use crate::support::objects::{Home, policy, with};
 use crate::support::waiting::eventually;
 
 /// Age of the oldest record that the objective allows, in uncompressed seconds.
@@ -74,8 +74,8 @@ impl Tuning {
         )
     }
 
-    fn spec(self, arena: &Arena, group: &str) -> Result<Value> {
-        let mut spec = json!({
+    fn spec(self, arena: &Arena, group: &str) -> Value {
+        let spec = json!({
             "scaleTargetRef": {"name": CONSUMER},
             "pollingInterval": arena.compressed(self.polling_interval),
             "minReplicaCount": MIN_REPLICAS, "maxReplicaCount": MAX_REPLICAS,
@@ -90,9 +90,9 @@ impl Tuning {
                 "stabilizationWindowSeconds": minute,
                 "policies": [{"type": "Percent", "value": 50, "periodSeconds": minute}],
             }}}});
-            spec.as_object_mut().map(|spec| spec.insert("advanced".to_owned(), advanced));
+            return with(&spec, &json!({"advanced": advanced}));
         }
-        Ok(spec)
+        spec
     }
 }
 
@@ -118,7 +118,7 @@ impl Contender {
     /// Starts it over the Deployment of `home`.
     pub(crate) async fn start(self, arena: &Arena, home: &Home, group: &str) -> Result<Running> {
         if let Self::Keda(tuning) | Self::Both(tuning) = self {
-            scaled_object(home, CONSUMER, &tuning.spec(arena, group)?).await?;
+            scaled_object(home, CONSUMER, &tuning.spec(arena, group)).await?;
             let hpas = home.autoscalers();
             eventually("KEDA made its HPA", || async { Ok(hpas.get_opt("keda-hpa-consumer").await?) })
                 .await?;

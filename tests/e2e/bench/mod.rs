@@ -21,6 +21,7 @@ use record::Record;
 use shape::Shape;
 
 /// What to run.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these contenders (keda-default, keda-best, tidegate, both) and loads (step, sawtooth, noise),
@@ -68,13 +69,14 @@ pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
     }
     let store = Store::open(args)?;
     let mut ring = Ring { tools, temp, compression: args.compression, arena: None };
+    let (plan, started) = (plan(args), Instant::now());
+    let again = args.words.iter().any(|word| word == TUNE);
+    let wanted = plan.iter().any(|(name, _)| contender(name, TUNED) != contender(name, Tuning::DEFAULT));
     let tuned = match store.tuning()? {
-        Some(tuned) if !args.words.iter().any(|word| word == TUNE) => tuned,
-        _ if args.quick || args.report => TUNED,
+        Some(tuned) if !again => tuned,
+        _ if !again && (args.quick || args.report || !wanted) => TUNED,
         _ => tune(&store, &mut ring).await?,
     };
-    let plan = plan(args);
-    let started = Instant::now();
     let mut left: Vec<_> = plan
         .into_iter()
         .filter(|(name, shape)| {
@@ -83,7 +85,7 @@ pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
         })
         .collect();
     left.reverse();
-    let (mut done, all) = (0, left.len());
+    let (mut done, all, mut failed) = (0, left.len(), 0);
     while let Some((name, shape)) = left.pop() {
         done += 1;
         say(&format!(
@@ -92,12 +94,21 @@ pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
             started.elapsed().as_secs()
         ));
         let entry = [(name.to_owned(), contender(name, tuned))];
-        let records = ring.arena().await?.heat(&entry, shape).await?;
-        let record = records.into_iter().next().context("a heat without a record")?;
-        say(&report::line(name, &record));
-        store.put(name, &record)?;
+        match ring.arena().await?.heat(&entry, shape).await {
+            Ok(records) => {
+                let record = records.into_iter().next().context("a heat without a record")?;
+                say(&report::line(name, &record));
+                store.put(name, &record)?;
+            }
+            Err(error) => {
+                failed += 1;
+                say(&format!("FAILED: {name} under the {}: {error:#}", shape.name()));
+            }
+        }
     }
-    report::write(&store, tools, tuned, args.publish)
+    report::write(&store, tools, tuned, args.publish)?;
+    ensure!(failed == 0, "{failed} runs failed; the same command runs them again");
+    Ok(())
 }
 
 fn shape_named(name: &str) -> Option<Shape> {
@@ -110,10 +121,9 @@ fn plan(args: &Args) -> Vec<(&'static str, Shape)> {
     let all_shapes = !args.words.iter().any(|word| shape_named(word).is_some());
     let all_contenders = !CONTENDERS.iter().any(|name| named(name));
     let only_tune = all_shapes && all_contenders && named(TUNE);
-    let shapes = Shape::JUDGED.into_iter().filter(|shape| match args.quick {
-        true => *shape == Shape::Step,
-        false => all_shapes || named(shape.name()),
-    });
+    let shapes = Shape::JUDGED
+        .into_iter()
+        .filter(|shape| if args.quick { *shape == Shape::Step } else { all_shapes || named(shape.name()) });
     let pairs = shapes.flat_map(|shape| CONTENDERS.map(|name| (name, shape)));
     pairs.filter(|(name, _)| !only_tune && (all_contenders || named(name))).collect()
 }

@@ -53,7 +53,7 @@ impl Shape {
     }
 }
 
-/// The same noise in every run (the finalizer of SplitMix64).
+/// The same noise in every run (the finalizer of `SplitMix64`).
 fn scrambled(place: u64) -> u64 {
     let mut word = place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

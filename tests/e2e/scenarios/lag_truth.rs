@@ -202,9 +202,9 @@ async fn grow(admin: &Admin) -> Result<()> {
 /// The lag of every partition as the newest line of the journal has it.
 fn ours(daemon: &Daemon, namespace: &str, name: &str) -> Result<Vec<Option<i64>>> {
     let text = std::fs::read_to_string(daemon.journal_file())?;
-    let turns = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut turns = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let workload = json!({"namespace": namespace, "name": name});
-    let turn = turns.filter(|line| at(line, "/turn/workload") == &workload).next();
+    let turn = turns.find(|line| at(line, "/turn/workload") == &workload);
     let turn = turn.context("no turn in the journal yet")?;
     let partitions = at(&turn, "/turn/observation/sources/0/backlog/partitions").as_array();
     let partitions = partitions.context("a turn without partitions")?;

@@ -1,10 +1,10 @@
 //! KEDA as local processes: its operator and its metrics adapter beside a control plane of their own. The
-//! API server reaches the adapter through a Service of type ExternalName.
+//! API server reaches the adapter through a Service of type `ExternalName`.
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
@@ -48,12 +48,12 @@ impl Keda {
         ] {
             concatenate(&[&signed(from)], &certificates.join(to))?;
         }
-        objects(tools, &cluster.client()).await?;
+        objects(tools, dir, &cluster).await?;
         let (metrics, secure, own) = (free_port()?, free_port()?, free_port()?);
         let operator = operator(tools, dir, &cluster, metrics).start()?;
         let adapter = adapter(tools, dir, &cluster, (metrics, secure, own)).start()?;
         answers(&cluster, &adapter, secure).await?;
-        register(&cluster, secure).await?;
+        register(tools, dir, &cluster, secure).await?;
         let keda = Self { cluster, _operator: operator, _adapter: adapter };
         eventually("external metrics are served", || async { keda.raw(METRICS).await.map(Some) }).await?;
         Ok(keda)
@@ -89,38 +89,34 @@ async fn raw(client: &Client, path: &str) -> Result<Value> {
 }
 
 /// KEDA's resource definitions, its namespace and its service.
-async fn objects(tools: &Tools, client: &Client) -> Result<()> {
-    for entry in fs::read_dir(tools.keda_definitions()).context("KEDA's definitions")? {
-        let text = fs::read_to_string(entry?.path())?;
-        let definition: Value = serde_saphyr::from_str(&text)?;
-        let name = definition.pointer("/metadata/name").and_then(Value::as_str).context("no name")?;
-        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-        apply(client, &path, &definition).await?;
-    }
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    apply(client, &format!("/api/v1/namespaces/{NAMESPACE}"), &namespace).await?;
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
-        "spec": {"type": "ExternalName", "externalName": "localhost"},
-    });
-    apply(client, &format!("/api/v1/namespaces/{NAMESPACE}/services/{SERVICE}"), &service).await?;
+async fn objects(tools: &Tools, dir: &Path, cluster: &Cluster) -> Result<()> {
+    apply(tools, dir, cluster, &tools.keda_definitions()).await?;
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+            "spec": {"type": "ExternalName", "externalName": "localhost"},
+        },
+    ]});
+    let file = dir.join("keda.json");
+    fs::write(&file, objects.to_string())?;
+    apply(tools, dir, cluster, &file).await?;
     eventually("ScaledObjects are served", || async {
-        raw(client, "/apis/keda.sh/v1alpha1/scaledobjects").await.map(Some)
+        raw(&cluster.client(), "/apis/keda.sh/v1alpha1/scaledobjects").await.map(Some)
     })
     .await?;
     Ok(())
 }
 
 /// Server-side: the definitions are too large for an annotation with the last one applied.
-async fn apply(client: &Client, path: &str, object: &Value) -> Result<()> {
-    let request = axum::http::Request::patch(format!("{path}?fieldManager=suite&force=true"))
-        .header("Content-Type", "application/apply-patch+yaml")
-        .body(serde_json::to_vec(object)?)?;
-    let answer: Value = client.request(request).await.with_context(|| format!("apply {path}"))?;
-    if answer.get("kind").and_then(Value::as_str) == Some("Status") {
-        bail!("apply {path}: {answer}");
-    }
-    Ok(())
+async fn apply(tools: &Tools, dir: &Path, cluster: &Cluster, file: &Path) -> Result<()> {
+    Program::new(tools.bin("kubectl"), dir.join("kubectl.log"))
+        .args(["apply", "--server-side", "--kubeconfig"])
+        .arg(cluster.kubeconfig(User::Suite).display().to_string())
+        .arg("-f")
+        .arg(file.display().to_string())
+        .run()
+        .await
 }
 
 fn program(tools: &Tools, dir: &Path, cluster: &Cluster, name: &str) -> Program {
@@ -172,7 +168,7 @@ async fn answers(cluster: &Cluster, adapter: &Process, port: u16) -> Result<()> 
     .await
 }
 
-async fn register(cluster: &Cluster, port: u16) -> Result<()> {
+async fn register(tools: &Tools, dir: &Path, cluster: &Cluster, port: u16) -> Result<()> {
     let authority = fs::read(cluster.authority().certificate())?;
     let service = json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
@@ -184,8 +180,9 @@ async fn register(cluster: &Cluster, port: u16) -> Result<()> {
             "caBundle": STANDARD.encode(authority),
         },
     });
-    let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io";
-    apply(&cluster.client(), path, &service).await
+    let file = dir.join("api-service.json");
+    fs::write(&file, service.to_string())?;
+    apply(tools, dir, cluster, &file).await
 }
 
 /// `ScaledObjects` of a namespace.
