@@ -10,7 +10,7 @@ mod shape;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -193,8 +193,12 @@ impl Store {
     }
 
     fn has(&self, name: &str, shape: Shape, contender: Contender, compression: u64) -> bool {
-        self.get(name, shape)
-            .is_some_and(|record| record.contender == contender && record.compression == compression)
+        let length = Duration::from_secs(shape.seconds() / compression);
+        self.get(name, shape).is_some_and(|record| {
+            let whole =
+                Duration::from_secs_f64(record.figures.seconds).abs_diff(length) < Duration::from_secs(5);
+            whole && record.contender == contender && record.compression == compression
+        })
     }
 
     fn put(&self, name: &str, record: &Record) -> Result<()> {

@@ -33,9 +33,9 @@ impl Shape {
     /// How long it takes, in seconds.
     pub(crate) fn seconds(self) -> u64 {
         match self {
-            Self::Step => 850,
+            Self::Step => 1100,
             Self::Sawtooth => 750,
-            Self::Noise => 700,
+            Self::Noise => 600,
             Self::Waves => 800,
         }
     }
@@ -44,7 +44,7 @@ impl Shape {
     pub(crate) fn rate(self, second: u64) -> u64 {
         match self {
             Self::Step if second < 150 => 300,
-            Self::Step if second < 450 => 1200,
+            Self::Step if second < 400 => 1200,
             Self::Step => 200,
             Self::Sawtooth => 200 + 4 * (second % 250),
             Self::Noise => 385 + scrambled(second / 10) % 631,

@@ -36,22 +36,26 @@ impl Scene {
         let admin = case.kafka().await?.admin()?;
         admin.create(name, PARTITIONS).await?;
         admin.commit_ends(name, name, PARTITIONS).await?;
-        let image = Image::consumer(&bootstrap, name, &[name], 50).without_commits();
-        home.deploy("consumer", &image, 1).await?;
         let scene =
             Self { name, admin, objects: scaled_objects(&home), hpas: home.autoscalers(), home, bootstrap };
-        scaled_object(&scene.home, "consumer", &scene.spec(&scene.bootstrap)).await?;
+        scene.home.deploy("consumer", &scene.image(), 1).await?;
+        scaled_object(&scene.home, "consumer", &scene.spec()).await?;
         becomes("the bounds of KEDA's HPA", Some((1, 4)), || scene.hpa()).await?;
         Ok(scene)
     }
 
-    /// KEDA's share: a lag of 1000 per replica, and 5 replicas when Kafka cannot be asked.
-    fn spec(&self, bootstrap: &str) -> Value {
+    /// Members of the group that take records and commit nothing.
+    fn image(&self) -> Image {
+        Image::consumer(&self.bootstrap, self.name, &[self.name], 50).without_commits()
+    }
+
+    /// KEDA's share: a lag of 1000 per replica, and 4 replicas when Kafka cannot be asked.
+    fn spec(&self) -> Value {
         json!({
             "scaleTargetRef": {"name": "consumer"},
             "pollingInterval": 1, "minReplicaCount": 1, "maxReplicaCount": 4,
             "fallback": {"failureThreshold": 1, "replicas": 4},
-            "triggers": [trigger(bootstrap, self.name)],
+            "triggers": [trigger(&self.bootstrap, self.name, self.name)],
         })
     }
 
@@ -96,9 +100,9 @@ impl Scene {
     }
 }
 
-fn trigger(bootstrap: &str, name: &str) -> Value {
+fn trigger(bootstrap: &str, group: &str, topic: &str) -> Value {
     json!({"type": "kafka", "metadata": {
-        "bootstrapServers": bootstrap, "consumerGroup": name, "topic": name, "lagThreshold": "1000",
+        "bootstrapServers": bootstrap, "consumerGroup": group, "topic": topic, "lagThreshold": "1000",
     }})
 }
 
@@ -146,14 +150,15 @@ async fn pausing(scene: &Scene, daemon: &Daemon, most: i64) -> Result<()> {
     daemon.turns_pass(scene.name, scene.name, 4).await?;
     ensure!(scene.bounds().await? == (3, most), "it wrote during the pause: {:?}", scene.bounds().await?);
     scene.annotate(annotation, None).await?;
-    becomes("minReplicaCount after the pause", 6, || async { Ok(scene.bounds().await?.0) }).await?;
-    scene.home.has("consumer", 6).await.context("the HPA controller follows after the pause")
+    becomes("minReplicaCount after the pause", 5, || async { Ok(scene.bounds().await?.0) }).await?;
+    scene.home.has("consumer", 5).await.context("the HPA controller follows after the pause")
 }
 
-/// KEDA cannot ask Kafka and falls back, below our lower bound and then above it.
+/// KEDA looks for a topic that is not there and falls back, below our lower bound and then above it. (Where
+/// no broker answers, KEDA 2.21 cannot make its scaler, and does not fall back at all.)
 async fn falling_back(scene: &Scene, daemon: &Daemon) -> Result<()> {
-    let nobody = trigger("127.0.0.1:1", scene.name);
-    scene.patch(&json!({"spec": {"triggers": [nobody]}})).await?;
+    let nowhere = trigger(&scene.bootstrap, scene.name, "no-such-topic");
+    scene.patch(&json!({"spec": {"triggers": [nowhere]}})).await?;
     let fallback = |status: &'static str| {
         becomes("KEDA's condition Fallback", Some(status.to_owned()), move || async move {
             let object = scene.objects.get("consumer").await?;
@@ -164,24 +169,25 @@ async fn falling_back(scene: &Scene, daemon: &Daemon) -> Result<()> {
     };
     fallback("True").await?;
     daemon.turns_pass(scene.name, scene.name, 4).await?;
-    ensure!(scene.bounds().await?.0 == 6, "the fallback moved our lower bound");
-    ensure!(scene.home.replicas("consumer").await? == 6, "a fallback of 4 lowered it below our bound");
+    ensure!(scene.bounds().await?.0 == 5, "the fallback moved our lower bound");
+    ensure!(scene.home.replicas("consumer").await? == 5, "a fallback of 4 lowered it below our bound");
 
-    // All but 7 records are processed: our lower bound goes, and the fallback has its way up to our upper
-    // bound, for we can see what KEDA cannot.
+    // All but 7 records are processed: our lower bound goes, and the fallback has its way.
+    // (Nobody can commit for a group with members.)
     let mut ends = scene.admin.ends(scene.name, PARTITIONS).await?;
     ends.entry(0).and_modify(|end| *end -= 7);
     scene.home.redeploy("consumer", &Image::Pause).await?;
     scene.admin.commit(scene.name, scene.name, &ends).await?;
+    scene.home.redeploy("consumer", &scene.image()).await?;
     becomes("minReplicaCount after the commit", 1, || async { Ok(scene.bounds().await?.0) }).await?;
     becomes("the bounds of KEDA's HPA", Some(1), || async { Ok(scene.hpa().await?.map(|hpa| hpa.0)) })
         .await?;
-    becomes("bounds once little is left", (1, 2), || scene.bounds()).await?;
-    becomes("replicas of the fallback", 2, || scene.home.replicas("consumer")).await?;
+    scene.home.has("consumer", 4).await.context("the replicas of the fallback")?;
     daemon.turns_pass(scene.name, scene.name, 4).await?;
-    ensure!(scene.bounds().await? == (1, 2), "running replicas became a bound: {:?}", scene.bounds().await?);
+    ensure!(scene.bounds().await?.0 == 1, "running replicas became a bound: {:?}", scene.bounds().await?);
 
-    scene.patch(&json!({"spec": {"triggers": [trigger(&scene.bootstrap, scene.name)]}})).await?;
+    let right = trigger(&scene.bootstrap, scene.name, scene.name);
+    scene.patch(&json!({"spec": {"triggers": [right]}})).await?;
     fallback("False").await?;
     becomes("replicas after the fallback", 1, || scene.home.replicas("consumer")).await
 }

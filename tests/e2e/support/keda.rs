@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -192,13 +192,13 @@ pub(crate) fn scaled_objects(home: &Home) -> Api<DynamicObject> {
     Api::namespaced_with(home.client.clone(), &home.name, &resource)
 }
 
-/// Makes a ScaledObject, as a person would by `kubectl apply`.
+/// Makes a ScaledObject by a plain create. An object that is applied server-side with its bounds in the
+/// manifest stays the applier's: we would yield.
 pub(crate) async fn scaled_object(home: &Home, name: &str, spec: &Value) -> Result<()> {
     let object = json!({
         "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
         "metadata": {"name": name, "namespace": home.name}, "spec": spec,
     });
-    let params = PatchParams::apply("kubectl").force();
-    scaled_objects(home).patch(name, &params, &Patch::Apply(object)).await?;
+    scaled_objects(home).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
     Ok(())
 }
