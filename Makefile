@@ -32,7 +32,7 @@ e2e-keda: keda-setup ## The scenarios beside the real KEDA.
 	cargo build --bins --examples
 	cargo test --test e2e -- beside-keda
 
-bench-keda: keda-setup ## KEDA and Tidegate side by side, 45 minutes; ARGS="--quick", "tidegate step", "--help".
+bench-keda: keda-setup ## KEDA and Tidegate side by side, 45 minutes; ARGS=--quick, ARGS="tidegate step", ARGS=--help.
 	cargo build --bins --examples
 	cargo test --test e2e -- bench-keda $(ARGS)
 

@@ -38,6 +38,8 @@ pub(crate) struct Arena {
     pub(crate) topic: &'static str,
     /// How many seconds one second of the bench stands for.
     pub(crate) compression: u64,
+    /// What Tidegate's policies say of a replica's capacity.
+    pub(crate) hint: Option<u32>,
 }
 
 /// One contender in a heat.
@@ -52,7 +54,12 @@ struct Entry {
 
 impl Arena {
     /// Starts everything.
-    pub(crate) async fn start(tools: &Tools, dir: &Path, compression: u64) -> Result<Self> {
+    pub(crate) async fn start(
+        tools: &Tools,
+        dir: &Path,
+        compression: u64,
+        hint: Option<u32>,
+    ) -> Result<Self> {
         say("starting Kafka, a Kubernetes control plane and KEDA");
         let layout = Layout { brokers: 1, log_groups: true, ..Layout::default() };
         let kafka = Kafka::start(tools, &dir.join("kafka"), layout).await?;
@@ -61,7 +68,7 @@ impl Arena {
         let keda = Keda::start(tools, &dir.join("keda"), timers).await?;
         let topic = "orders";
         kafka.admin()?.create(topic, PARTITIONS).await?;
-        Ok(Self { dir: dir.to_owned(), keda, kafka, topic, compression })
+        Ok(Self { dir: dir.to_owned(), keda, kafka, topic, compression, hint })
     }
 
     /// Seconds of the bench for so many uncompressed ones; at least one.
@@ -91,6 +98,7 @@ impl Arena {
                 contender: entry.contender,
                 shape,
                 compression: self.compression,
+                hint: self.hint,
                 at: jiff::Timestamp::now().to_string(),
                 load_average: [machine, load_average()?],
                 offered,

@@ -147,6 +147,8 @@ impl Contender {
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": arena.compressed(300)}},
             "budget": {"changesPerHour": 12 * arena.compression},
         });
+        let hint = arena.hint.map_or(json!({}), |hint| json!({"capacityPerReplica": hint}));
+        let spec = with(&spec, &hint);
         daemon.policies("bench.yaml", &policy(Some(&home.name), CONSUMER, &spec))?;
         daemon.turns_pass(&home.name, CONSUMER, 0).await?;
         Ok(Running { daemon: Some(daemon) })

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Only these contenders (keda-default, keda-best, tidegate, both) and loads (step, sawtooth, noise),
     /// again even where they have been measured. `tune` tunes KEDA again
     words: Vec<String>,
-    /// Only the step, with the tuning that is there: for a look
+    /// Only the step, with the tuning that is there, without KEDA's defaults: for a look
     #[arg(long)]
     quick: bool,
     /// Forget what was measured before; otherwise it is gone on with
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Put the report into docs/keda.md
     #[arg(long)]
     publish: bool,
+    /// Tell Tidegate a replica's records per second (`capacityPerReplica`), as people who know it do
+    #[arg(long, value_name = "RECORDS")]
+    hint: Option<u32>,
     /// How many seconds one second of the bench stands for
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=5))]
     compression: u64,
@@ -46,14 +49,16 @@ pub(crate) struct Args {
 
 /// Found by the last whole run: what `--quick` takes where nothing has been tuned here.
 const TUNED: Tuning =
-    Tuning { lag_threshold: 1000, polling_interval: 30, behavior: contender::Behavior::Default };
+    Tuning { lag_threshold: 1000, polling_interval: 30, behavior: contender::Behavior::Brisk };
 
-const CONTENDERS: [&str; 4] = ["keda-default", "keda-best", "tidegate", "both"];
+/// KEDA as it comes: known to run at full size all the time.
+const DEFAULTS: &str = "keda-default";
+const CONTENDERS: [&str; 4] = [DEFAULTS, "keda-best", "tidegate", "both"];
 const TUNE: &str = "tune";
 
 fn contender(name: &str, tuned: Tuning) -> Contender {
     match name {
-        "keda-default" => Contender::Keda(Tuning::DEFAULT),
+        DEFAULTS => Contender::Keda(Tuning::DEFAULT),
         "keda-best" => Contender::Keda(tuned),
         "tidegate" => Contender::Tidegate,
         _ => Contender::Both(tuned),
@@ -68,7 +73,7 @@ pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
         ensure!(known(word), "there is no contender and no load named {word}");
     }
     let store = Store::open(args)?;
-    let mut ring = Ring { tools, temp, compression: args.compression, arena: None };
+    let mut ring = Ring { tools, temp, compression: args.compression, hint: args.hint, arena: None };
     let (plan, started) = (plan(args), Instant::now());
     let again = args.words.iter().any(|word| word == TUNE);
     let wanted = plan.iter().any(|(name, _)| contender(name, TUNED) != contender(name, Tuning::DEFAULT));
@@ -81,7 +86,7 @@ pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
         .into_iter()
         .filter(|(name, shape)| {
             let asked = args.words.iter().any(|word| word != TUNE);
-            !args.report && (asked || !store.has(name, *shape, contender(name, tuned), args.compression))
+            !args.report && (asked || !store.has(name, *shape, contender(name, tuned), args))
         })
         .collect();
     left.reverse();
@@ -125,7 +130,8 @@ fn plan(args: &Args) -> Vec<(&'static str, Shape)> {
         .into_iter()
         .filter(|shape| if args.quick { *shape == Shape::Step } else { all_shapes || named(shape.name()) });
     let pairs = shapes.flat_map(|shape| CONTENDERS.map(|name| (name, shape)));
-    pairs.filter(|(name, _)| !only_tune && (all_contenders || named(name))).collect()
+    let wanted = |name: &str| if all_contenders { !args.quick || name != DEFAULTS } else { named(name) };
+    pairs.filter(|(name, _)| !only_tune && wanted(name)).collect()
 }
 
 /// Tries the grid on a load that nobody is judged by; the settings with the least cost.
@@ -157,13 +163,14 @@ struct Ring<'a> {
     tools: &'a Tools,
     temp: &'a Path,
     compression: u64,
+    hint: Option<u32>,
     arena: Option<Arena>,
 }
 
 impl Ring<'_> {
     async fn arena(&mut self) -> Result<&Arena> {
         if self.arena.is_none() {
-            self.arena = Some(Arena::start(self.tools, self.temp, self.compression).await?);
+            self.arena = Some(Arena::start(self.tools, self.temp, self.compression, self.hint).await?);
         }
         self.arena.as_ref().context("no servers")
     }
@@ -188,16 +195,18 @@ impl Store {
         self.0.join(format!("{name}-{}.json", shape.name()))
     }
 
+    /// A run under the load as it is now.
     fn get(&self, name: &str, shape: Shape) -> Option<Record> {
-        serde_json::from_slice(&fs::read(self.file(name, shape)).ok()?).ok()
+        let record: Record = serde_json::from_slice(&fs::read(self.file(name, shape)).ok()?).ok()?;
+        let length = Duration::from_secs(shape.seconds() / record.compression.max(1));
+        let lasted = Duration::from_secs_f64(record.figures.seconds);
+        (lasted.abs_diff(length) < Duration::from_secs(5)).then_some(record)
     }
 
-    fn has(&self, name: &str, shape: Shape, contender: Contender, compression: u64) -> bool {
-        let length = Duration::from_secs(shape.seconds() / compression);
+    fn has(&self, name: &str, shape: Shape, contender: Contender, args: &Args) -> bool {
         self.get(name, shape).is_some_and(|record| {
-            let whole =
-                Duration::from_secs_f64(record.figures.seconds).abs_diff(length) < Duration::from_secs(5);
-            whole && record.contender == contender && record.compression == compression
+            let told = record.hint == args.hint || matches!(contender, Contender::Keda(_));
+            told && record.contender == contender && record.compression == args.compression
         })
     }
 

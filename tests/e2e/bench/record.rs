@@ -16,6 +16,9 @@ pub(crate) struct Record {
     pub(crate) contender: Contender,
     pub(crate) shape: Shape,
     pub(crate) compression: u64,
+    /// Records per second of a replica, where Tidegate was told.
+    #[serde(default)]
+    pub(crate) hint: Option<u32>,
     /// When it ended.
     pub(crate) at: String,
     /// Of the machine, before and after.

@@ -85,6 +85,7 @@ fn versions(tools: &Tools) -> Result<String> {
 fn page(runs: &[(&str, Record)], tried: &[(Tuning, Record)], tuned: Tuning, versions: &str) -> String {
     let mut text = String::new();
     let compression = runs.first().map_or(1, |(_, record)| record.compression);
+    let hint = runs.iter().find_map(|(name, record)| record.hint.filter(|_| *name != PAR));
     let (first, last) = (
         runs.iter().map(|(_, record)| record.at.get(..16).unwrap_or_default()).min(),
         runs.iter().map(|(_, record)| record.at.get(..16).unwrap_or_default()).max(),
@@ -101,6 +102,9 @@ fn page(runs: &[(&str, Record)], tried: &[(Tuning, Record)], tuned: Tuning, vers
         ),
     );
     put(&mut text, &format!("KEDA at its best here: {}.\n", tuned.words()));
+    if let Some(hint) = hint {
+        put(&mut text, &format!("Tidegate was told that a replica processes {hint} records/s.\n"));
+    }
     put(&mut text, "![Replicas and age of the oldest record](keda.svg)\n");
     put(
         &mut text,
