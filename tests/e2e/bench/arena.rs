@@ -27,6 +27,8 @@ pub(crate) const CAPACITY: u32 = 200;
 pub(crate) const START: u32 = 3;
 /// Where everybody begins.
 const REPLICAS: i32 = 2;
+/// Records per second that this many replicas keep up with.
+const EASY: u64 = 300;
 /// Uncompressed seconds at the load's first rate with everything running, before anything is counted.
 const WARM_UP: u64 = 100;
 
@@ -78,11 +80,12 @@ impl Arena {
 
     /// Runs contenders under one load, one after the other unless there are several; what became of each.
     pub(crate) async fn heat(&self, contenders: &[(String, Contender)], shape: Shape) -> Result<Vec<Record>> {
-        let load = Load::start(&self.kafka.bootstrap(), self.topic, PARTITIONS, shape.rate(0))?;
+        let load = Load::start(&self.kafka.bootstrap(), self.topic, PARTITIONS, EASY)?;
         let mut entries = Vec::new();
         for (name, contender) in contenders {
             entries.push(self.enter(name, *contender).await.with_context(|| format!("start {name}"))?);
         }
+        load.set(shape.rate(0));
         sleep(Duration::from_secs(self.compressed(WARM_UP))).await;
         let (begin, machine, produced) = (Instant::now(), load_average()?, load.produced());
         let from: Vec<u64> = entries.iter().map(|entry| self.rebalances(entry)).collect::<Result<_>>()?;
