@@ -1,10 +1,10 @@
 # The one list of commands; .ci/run calls the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e e2e-setup rootfs golden clean
+.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench-keda rootfs golden clean
 export TIDEGATE_CACHE ?= $(HOME)/.cache/tidegate
 
 help: ## What can be made.
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what a build needs (says what, before it does).
 	@scripts/setup.sh
@@ -24,6 +24,17 @@ e2e-setup: setup ## Install the real servers into $$TIDEGATE_CACHE.
 e2e: e2e-setup rootfs ## The suite against real Kafka, Kubernetes, Prometheus and Flink.
 	cargo build --bins --examples
 	cargo test --test e2e
+
+keda-setup: setup ## Install KEDA as well: it takes 10 minutes to build, once.
+	@tests/e2e/install.sh keda
+
+e2e-keda: keda-setup ## The scenarios beside the real KEDA.
+	cargo build --bins --examples
+	cargo test --test e2e -- beside-keda
+
+bench-keda: keda-setup ## KEDA and Tidegate side by side, 45 minutes; ARGS=--quick, ARGS="tidegate step", ARGS=--help.
+	cargo build --bins --examples
+	cargo test --test e2e -- bench-keda $(ARGS)
 
 rootfs: setup ## Lay out in ./rootfs exactly what the image holds.
 	@scripts/rootfs.sh rootfs

@@ -3,7 +3,8 @@
 //! cooperative protocol.
 //!
 //! ```text
-//! consumer --bootstrap HOST:PORT --group G --topics A,B --rate 200 [--commit-ms 1000|0] [--set key=value]...
+//! consumer --bootstrap HOST:PORT --group G --topics A,B --rate 200
+//!     [--start-ms 3000] [--commit-ms 1000|0] [--set key=value]...
 //! ```
 
 #![expect(clippy::disallowed_methods, reason = "a consumer that is slow on purpose lives in real time")]
@@ -36,6 +37,9 @@ struct Args {
     /// Records per second.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
+    /// Milliseconds that it takes to start.
+    #[arg(long, default_value_t = 0)]
+    start_ms: u64,
     /// Milliseconds between commits; 0 never commits.
     #[arg(long, default_value_t = 1000)]
     commit_ms: u64,
@@ -57,6 +61,13 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn consume(args: &Args, stop: &AtomicBool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(args.start_ms) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &args.bootstrap)

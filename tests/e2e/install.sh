@@ -3,6 +3,9 @@
 # set): etcd, the Kubernetes control plane and Helm from Go modules, Kafka from Maven artifacts,
 # Prometheus from Debian's package, Flink and the job that it runs from Maven artifacts. Every version is pinned beside this file. Whatever is there
 # already is left alone: a stamp per part holds the hash of what it was made from.
+#
+#   install.sh           what the suite needs
+#   install.sh keda      and KEDA, for the bench and the scenarios beside it
 set -euo pipefail
 export LC_ALL=C
 
@@ -73,7 +76,7 @@ need_go() {
 build() {
   local out=$1
   shift
-  CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -ldflags "-s -w ${link:-}" -o "$out" "$@"
+  CGO_ENABLED=0 GOFLAGS="-buildvcs=false ${GOFLAGS:-}" go build -trimpath -ldflags "-s -w ${link:-}" -o "$out" "$@"
 }
 
 kube() {
@@ -102,6 +105,24 @@ helm() {
   say "building Helm $(go list -m -f '{{.Version}}' helm.sh/helm/v4) (about 2 minutes when nothing is cached)"
   build "$cache/bin/" helm.sh/helm/v4/cmd/helm
   done_with helm "$hash"
+}
+
+keda() {
+  local hash version source=$here/tools/keda module=github.com/kedacore/keda/v2
+  hash=$(stamp "$source/go.mod" "$source/go.sum")
+  current keda "$hash" bin/keda-{operator,adapter} keda/crds && return
+  need go golang-go
+  cd "$source"
+  version=$(go list -m -f '{{.Version}}' $module)
+  say "building KEDA $version's operator and metrics adapter (about 10 minutes on 2 cores and 6 GB of Go's caches when nothing is cached)"
+  build "$cache/bin/keda-operator" $module/cmd/operator
+  build "$cache/bin/keda-adapter" $module/cmd/adapter
+  rm -rf "$cache/keda"
+  mkdir -p "$cache/keda"
+  cp -r "$(go list -m -f '{{.Dir}}' $module)/config/crd/bases" "$cache/keda/crds"
+  chmod -R u+w "$cache/keda"
+  printf '%s\n' "$version" >"$cache/keda/version"
+  done_with keda "$hash"
 }
 
 kafka() {
@@ -167,4 +188,10 @@ need setpriv util-linux
 (prometheus)
 (flink 2.2 2.2.1 5.0.0-2.2)
 (flink 1.20 1.20.5 3.4.0-1.20)
+for part; do
+  case $part in
+    keda) (keda) ;;
+    *) die "there is no part $part" ;;
+  esac
+done
 say "everything is there: $cache"

@@ -3,10 +3,12 @@
 //!
 //! `make e2e` installs the servers and starts it; `cargo test --test e2e -- NAME...` runs the scenarios
 //! whose names contain one of the given words. Each scenario has a namespace, topics and groups of its own
-//! and runs beside others; those that break servers start their own.
+//! and runs beside others; those that break servers start their own. Scenarios beside the real KEDA are
+//! skipped unless it is installed (`make e2e-keda`). `make bench-keda` runs the bench instead.
 
 #![expect(clippy::disallowed_methods, reason = "the suite and its servers live in real time")]
 
+mod bench;
 mod scenarios;
 mod support;
 
@@ -28,8 +30,17 @@ use support::world::{Case, World};
 /// A scenario that takes longer has hung.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// KEDA and Tidegate side by side, measured
+    BenchKeda(bench::Args),
+}
+
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Run only scenarios whose names contain one of these words.
     words: Vec<String>,
     /// List the scenarios.
@@ -49,7 +60,9 @@ fn main() -> ExitCode {
     let chosen: Vec<Scenario> = scenarios::ALL
         .into_iter()
         .filter(|scenario| {
-            args.words.is_empty() || args.words.iter().any(|word| scenario.name.contains(word))
+            // Beside KEDA only by name: it takes minutes to build.
+            (args.words.is_empty() && !scenario.needs_keda)
+                || args.words.iter().any(|word| scenario.name.contains(word))
         })
         .collect();
     if args.list {
@@ -58,7 +71,11 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    match run(&args, chosen) {
+    let failed = match &args.command {
+        None => run(&args, chosen),
+        Some(Command::BenchKeda(bench)) => measure(bench, args.keep).map(|()| 0),
+    };
+    match failed {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -71,24 +88,13 @@ fn main() -> ExitCode {
 /// Runs the scenarios; the number that failed.
 #[expect(clippy::print_stdout, reason = "this is the suite's report")]
 fn run(args: &Args, chosen: Vec<Scenario>) -> Result<usize> {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| anyhow!("a TLS provider is installed already"))?;
     let mut temp = tempfile::Builder::new().prefix("tidegate-e2e-").tempdir()?;
-    let world = Arc::new(World::new(Tools::find()?, temp.path().to_owned()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let tools = Tools::find()?;
+    let chosen = installed(chosen, &tools);
+    let world = Arc::new(World::new(tools, temp.path().to_owned()));
     let started = Instant::now();
-    let outcome = runtime.block_on(async {
-        let (mut interrupted, mut terminated) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tokio::select! {
-            counts = all(&world, chosen, args.jobs) => Ok(counts),
-            _ = interrupted.recv() => Err(anyhow!("interrupted")),
-            _ = terminated.recv() => Err(anyhow!("terminated")),
-        }
-    });
+    let outcome = to_the_end(async { Ok(all(&world, chosen, args.jobs).await) });
     // Every process goes with its owner: first the tasks, then the shared servers.
-    runtime.shutdown_timeout(Duration::from_secs(10));
     drop(world);
     let (passed, failed) = outcome?;
     if failed > 0 || args.keep {
@@ -98,6 +104,49 @@ fn run(args: &Args, chosen: Vec<Scenario>) -> Result<usize> {
     println!("e2e took {} s", started.elapsed().as_secs());
     println!("e2e: {passed} passed, {failed} failed");
     Ok(failed)
+}
+
+/// Without those that need what is not there.
+#[expect(clippy::print_stdout, reason = "this is the suite's report")]
+fn installed(chosen: Vec<Scenario>, tools: &Tools) -> Vec<Scenario> {
+    let (can, cannot): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|scenario| !scenario.needs_keda || tools.has_keda());
+    for scenario in cannot {
+        println!("skipped {} (make e2e-keda installs KEDA and runs it)", scenario.name);
+    }
+    can
+}
+
+/// Runs the bench.
+#[expect(clippy::print_stdout, reason = "this is the bench's report")]
+fn measure(args: &bench::Args, keep: bool) -> Result<()> {
+    let mut temp = tempfile::Builder::new().prefix("tidegate-e2e-").tempdir()?;
+    let tools = Tools::find()?;
+    let outcome = to_the_end(bench::run(args, &tools, temp.path()));
+    if outcome.is_err() || keep {
+        temp.disable_cleanup(true);
+        println!("logs and data: {}", temp.path().display());
+    }
+    outcome
+}
+
+/// Runs `work` on a runtime of its own, until it ends or somebody asks to stop.
+fn to_the_end<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("a TLS provider is installed already"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let (mut interrupted, mut terminated) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            outcome = work => outcome,
+            _ = interrupted.recv() => Err(anyhow!("interrupted")),
+            _ = terminated.recv() => Err(anyhow!("terminated")),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    outcome
 }
 
 /// Runs scenarios side by side, as many as `jobs` allows; how many passed and failed.

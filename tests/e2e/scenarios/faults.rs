@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::steady::{PARTITIONS, Steady, consumers, lag_source, spec};
-use crate::support::cluster::{Cluster, User};
+use crate::support::cluster::{Cluster, Timers, User};
 use crate::support::daemon::{Daemon, at};
 use crate::support::kafka::{Kafka, Layout};
 use crate::support::objects::{Home, Image, policy, with};
@@ -19,11 +19,11 @@ use crate::support::replicas::ReplicaLog;
 use crate::support::waiting::eventually;
 use crate::support::world::Case;
 
-const ONE: Layout = Layout { brokers: 1, log_requests: false, properties: &[] };
+const ONE: Layout = Layout { brokers: 1, log_requests: false, log_groups: false, properties: &[] };
 
 /// kube-apiserver stops, and comes back.
 pub(super) async fn the_api_server_stops(case: Case) -> Result<()> {
-    let cluster = Cluster::start(case.tools(), &case.path("cluster")).await?;
+    let cluster = Cluster::start(case.tools(), &case.path("cluster"), Timers::default()).await?;
     let home = Home::create(cluster.client(), case.name).await?;
     let mut setup = case.setup().await?;
     setup.kubeconfig = cluster.kubeconfig(User::Tidegate);

@@ -24,7 +24,7 @@ const REQUESTS: f64 = 20.0;
 
 /// 100 groups with 2,000 partitions: what one sweep costs, counted by the broker itself.
 pub(super) async fn two_thousand_partitions_and_a_hundred_groups(case: Case) -> Result<()> {
-    let layout = Layout { brokers: 1, log_requests: true, properties: &[] };
+    let layout = Layout { brokers: 1, log_requests: true, ..Layout::default() };
     let kafka = Kafka::start(case.tools(), &case.path("kafka"), layout).await?;
     let admin = kafka.admin()?;
     let names: Vec<String> = (0..TOPICS).map(|index| format!("fleet-{index:03}")).collect();
@@ -100,7 +100,7 @@ async fn measure(case: &Case, kafka: &Kafka, daemon: &Daemon, name: &str) -> Res
 
 /// Requests of the daemon's by kind, as the broker logged them.
 fn requests(kafka: &Kafka) -> Result<BTreeMap<String, u32>> {
-    let log = kafka.request_log(1)?;
+    let log = kafka.log(1)?;
     let mut counts = BTreeMap::new();
     for line in log.lines().filter(|line| line.contains("\"clientId\":\"tidegate")) {
         let kind = line.split("\"requestApiKeyName\":\"").nth(1).and_then(|rest| rest.split('"').next());

@@ -1,5 +1,6 @@
 //! The scenarios.
 
+mod beside_keda;
 mod chart;
 mod closed_loop;
 mod credentials;
@@ -9,6 +10,7 @@ mod fleet;
 mod flink;
 mod hpa;
 mod keda;
+mod lag_truth;
 mod secure;
 mod servers;
 mod steady;
@@ -27,15 +29,24 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// How much of this machine it takes: 1 mostly waits, 4 starts several brokers.
     pub(crate) weight: u32,
+    /// Skipped unless KEDA is installed.
+    pub(crate) needs_keda: bool,
     pub(crate) run: fn(Case) -> BoxFuture<'static, Result<()>>,
 }
 
 macro_rules! scenarios {
-    ($($name:literal: $weight:literal, $run:path;)+) => {
+    ($($name:literal: $weight:literal, $run:path $(, $needs:ident)?;)+) => {
         /// Every scenario, the longest first.
         pub(crate) const ALL: [Scenario; [$($name),+].len()] =
-            [$(Scenario { name: $name, weight: $weight, run: |case| Box::pin($run(case)) }),+];
+            [$(Scenario {
+                name: $name,
+                weight: $weight,
+                needs_keda: scenarios!(@needs $($needs)?),
+                run: |case| Box::pin($run(case)),
+            }),+];
     };
+    (@needs) => { false };
+    (@needs needs_keda) => { true };
 }
 
 scenarios! {
@@ -62,6 +73,9 @@ scenarios! {
     "kafka-credentials": 1, credentials::every_way_into_kafka;
     "prometheus-credentials": 1, credentials::into_prometheus_over_tls;
     "taken-over": 1, takeover::a_yield_outlives_the_daemon;
+    "beside-keda-bounds": 1, beside_keda::its_bounds_are_moved, needs_keda;
+    "beside-keda-owned": 1, beside_keda::what_it_owns_is_left_alone, needs_keda;
+    "beside-keda-lag": 1, lag_truth::three_readers_of_the_same_offsets, needs_keda;
     "keda-earliest": 1, keda::earliest;
     "keda-latest": 1, keda::latest;
     "keda-multi-topic": 1, keda::multi_topic;

@@ -1,5 +1,5 @@
 //! A Kubernetes control plane on loopback: etcd, kube-apiserver with RBAC and an audit log,
-//! kube-controller-manager, and a process kubelet as its only node.
+//! kube-controller-manager, API aggregation, and a process kubelet as its only node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,12 @@ pub(crate) enum User {
     Tidegate,
     /// A daemon that recommends.
     DryTidegate,
+    /// KEDA's operator and metrics adapter.
+    Keda,
 }
 
 impl User {
-    const ALL: [Self; 3] = [Self::Suite, Self::Tidegate, Self::DryTidegate];
+    const ALL: [Self; 4] = [Self::Suite, Self::Tidegate, Self::DryTidegate, Self::Keda];
 
     /// The user's name, which is its token, too.
     pub(crate) fn name(self) -> &'static str {
@@ -38,13 +40,31 @@ impl User {
             Self::Suite => "suite",
             Self::Tidegate => "tidegate",
             Self::DryTidegate => "dry-tidegate",
+            Self::Keda => "keda",
         }
+    }
+}
+
+/// The HPA controller's timers, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timers {
+    /// `--horizontal-pod-autoscaler-sync-period`; 15 by default.
+    pub(crate) sync: f64,
+    /// `--horizontal-pod-autoscaler-downscale-stabilization`; 300 by default.
+    pub(crate) downscale_stabilization: f64,
+}
+
+/// Quick: scenarios should be short.
+impl Default for Timers {
+    fn default() -> Self {
+        Self { sync: 2.0, downscale_stabilization: 5.0 }
     }
 }
 
 /// A running control plane.
 pub(crate) struct Cluster {
     dir: PathBuf,
+    authority: Authority,
     client: Client,
     api_program: Program,
     api: Mutex<Option<Process>>,
@@ -55,10 +75,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts one in `dir` and waits until Pods can be made.
-    pub(crate) async fn start(tools: &Tools, dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(tools: &Tools, dir: &Path, timers: Timers) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let authority = Authority::create(dir.join("tls")).await?;
         authority.sign("apiserver", LOOPBACK).await?;
+        authority.sign("front-proxy", "extendedKeyUsage=clientAuth").await?;
         authority.signing_key("accounts.key").await?;
         let (port, etcd_port) = (free_port()?, free_port()?);
         write_access(dir, &authority, port)?;
@@ -67,7 +88,7 @@ impl Cluster {
         let api = api_program.start()?;
         let client = client(&kubeconfig(dir, User::Suite)).await?;
         wait_ready(&client, &api).await.context("kube-apiserver")?;
-        let controllers = controllers(tools, dir, &authority).start()?;
+        let controllers = controllers(tools, dir, &authority, timers).start()?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         eventually("the controllers work", || async {
             controllers.check()?;
@@ -77,6 +98,7 @@ impl Cluster {
         let kubelet = Kubelet::start(client.clone(), tools.clone(), port, dir.join("pods")).await?;
         Ok(Self {
             dir: dir.to_owned(),
+            authority,
             client,
             api_program,
             api: Mutex::new(Some(api)),
@@ -89,6 +111,11 @@ impl Cluster {
     /// A client of the suite's.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// What signed the API server's certificate, and may sign those of servers behind it.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// A kubeconfig file of `user`'s.
@@ -181,6 +208,9 @@ fn api_server(tools: &Tools, dir: &Path, authority: &Authority, port: u16, etcd_
             &file("client-ca-file", "ca.pem"),
             &file("service-account-key-file", "accounts.key"),
             &file("service-account-signing-key-file", "accounts.key"),
+            &file("requestheader-client-ca-file", "ca.pem"),
+            &file("proxy-client-cert-file", "front-proxy.pem"),
+            &file("proxy-client-key-file", "front-proxy.key"),
         ])
         .args([
             "--bind-address=127.0.0.1",
@@ -193,10 +223,14 @@ fn api_server(tools: &Tools, dir: &Path, authority: &Authority, port: u16, etcd_
             "--audit-policy-file=audit-policy.json",
             "--audit-log-path=audit.log",
             "--disable-admission-plugins=TaintNodesByCondition",
+            "--requestheader-allowed-names=front-proxy",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         ])
 }
 
-fn controllers(tools: &Tools, dir: &Path, authority: &Authority) -> Program {
+fn controllers(tools: &Tools, dir: &Path, authority: &Authority, timers: Timers) -> Program {
     let file = |option: &str, name: &str| format!("--{option}={}", authority.path(name).display());
     Program::new(tools.bin("kube-controller-manager"), dir.join("kube-controller-manager.log"))
         .dir(dir)
@@ -212,7 +246,12 @@ fn controllers(tools: &Tools, dir: &Path, authority: &Authority) -> Program {
             // The node of the process kubelet sends no heartbeats.
             "--controllers=*,-node-lifecycle-controller",
             "--flex-volume-plugin-dir=flexvolume",
-            "--horizontal-pod-autoscaler-sync-period=2s",
-            "--horizontal-pod-autoscaler-downscale-stabilization=5s",
+        ])
+        .args([
+            format!("--horizontal-pod-autoscaler-sync-period={}s", timers.sync),
+            format!(
+                "--horizontal-pod-autoscaler-downscale-stabilization={}s",
+                timers.downscale_stabilization
+            ),
         ])
 }

@@ -21,6 +21,8 @@ pub(crate) struct Layout {
     pub(crate) brokers: usize,
     /// Log every request with its client's id.
     pub(crate) log_requests: bool,
+    /// Log every rebalance.
+    pub(crate) log_groups: bool,
     /// Further lines for `server.properties`.
     pub(crate) properties: &'static [&'static str],
 }
@@ -174,8 +176,18 @@ impl Kafka {
             .await
     }
 
-    /// The log of a broker's requests since it was started.
-    pub(crate) fn request_log(&self, id: usize) -> Result<String> {
+    /// What one of Kafka's own command-line tools prints, and whether it succeeds.
+    pub(crate) async fn ask(&self, class: &str, args: &[&str]) -> Result<(bool, String)> {
+        let output = self.dir.join("tool.out");
+        fs::write(&output, "")?;
+        let tool = self.java("tool.log", class).stdout(&output);
+        let tool = tool.args(["--bootstrap-server", &self.bootstrap()]).args(args.to_vec());
+        let status = tool.start()?.ended(Duration::from_secs(120)).await?;
+        Ok((status.success(), fs::read_to_string(&output)?))
+    }
+
+    /// The log of a broker since it was started.
+    pub(crate) fn log(&self, id: usize) -> Result<String> {
         Ok(fs::read_to_string(self.dir.join(format!("broker-{id}.log")))?)
     }
 
@@ -228,6 +240,9 @@ impl Kafka {
         ];
         if self.layout.log_requests {
             jvm.push("-Dorg.slf4j.simpleLogger.log.kafka.request.logger=debug");
+        }
+        if self.layout.log_groups {
+            jvm.push("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.coordinator.group=info");
         }
         Program::new("java", self.dir.join(log))
             .args(jvm)

@@ -133,7 +133,11 @@ async fn step(
         None => bind(&pods, pod).await,
         Some(NODE) if process.is_none() => {
             let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-            *process = start(shared, pod, container.context("a Pod without containers")?, sandbox).await?;
+            let container = container.context("a Pod without containers")?;
+            *process = start(shared, pod, container, sandbox).await?;
+            let probe = container.readiness_probe.as_ref();
+            let delay = probe.and_then(|probe| probe.initial_delay_seconds).unwrap_or(0).unsigned_abs();
+            tokio::time::sleep(Duration::from_secs(delay.into())).await;
             report(&pods, pod).await
         }
         Some(_) => match (sandbox, pod.spec.as_ref().and_then(|spec| spec.containers.first())) {

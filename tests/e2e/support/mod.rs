@@ -6,6 +6,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod flink;
 pub(crate) mod kafka;
+pub(crate) mod keda;
 pub(crate) mod kubelet;
 pub(crate) mod load;
 pub(crate) mod objects;

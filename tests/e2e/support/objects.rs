@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -58,10 +59,28 @@ impl Image {
         }
     }
 
+    /// The same, which needs so many seconds until it consumes and is ready.
+    pub(crate) fn that_starts_in(self, seconds: u32) -> Self {
+        match self {
+            Self::Consumer(mut args) => {
+                args.extend(["--start-ms".to_owned(), (seconds * 1000).to_string()]);
+                Self::Consumer(args)
+            }
+            Self::Pause => Self::Pause,
+        }
+    }
+
     fn container(&self) -> Value {
         match self {
             Self::Pause => json!({"name": "main", "image": "pause"}),
-            Self::Consumer(args) => json!({"name": "main", "image": "consumer", "args": args}),
+            Self::Consumer(args) => {
+                let option = args.iter().position(|arg| arg == "--start-ms");
+                let start = option.and_then(|at| args.get(at + 1)?.parse::<u32>().ok()).unwrap_or(0);
+                json!({
+                    "name": "main", "image": "consumer", "args": args,
+                    "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": start / 1000},
+                })
+            }
         }
     }
 }
@@ -81,6 +100,11 @@ impl Home {
 
     /// Deployments of the namespace.
     pub(crate) fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// HPAs of the namespace.
+    pub(crate) fn autoscalers(&self) -> Api<HorizontalPodAutoscaler> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 

@@ -35,6 +35,16 @@ impl Tools {
         self.cache.join("bin").join(name)
     }
 
+    /// Whether KEDA was installed, too.
+    pub(crate) fn has_keda(&self) -> bool {
+        self.bin("keda-operator").exists() && self.bin("keda-adapter").exists()
+    }
+
+    /// KEDA's resource definitions.
+    pub(crate) fn keda_definitions(&self) -> PathBuf {
+        self.cache.join("keda/crds")
+    }
+
     /// Folder of Kafka's jars.
     pub(crate) fn kafka(&self) -> PathBuf {
         self.cache.join("kafka/lib")

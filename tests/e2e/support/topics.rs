@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::kafka::CALL;
@@ -32,7 +31,6 @@ impl std::fmt::Debug for Admin {
 }
 
 /// How long a step of a transaction may take; the first one of a cluster makes an internal topic.
-const TRANSACTION: Duration = Duration::from_secs(60);
 
 /// Offsets by partition of one topic.
 pub(crate) type Offsets = BTreeMap<i32, i64>;
@@ -139,27 +137,38 @@ impl Admin {
         count: usize,
         commit: bool,
     ) -> Result<()> {
-        let producer: FutureProducer = config(&self.bootstrap)
-            .set("linger.ms", "0")
-            .set("transactional.id", format!("suite-{topic}-{partition}"))
-            .create()?;
-        let topic = topic.to_owned();
-        let sends = tokio::task::spawn_blocking(move || -> Result<()> {
-            producer.init_transactions(TRANSACTION)?;
-            producer.begin_transaction()?;
+        let open = self.transaction(topic, partition, count).await?;
+        if commit { open.commit().await } else { open.abort().await }
+    }
+
+    /// Adds partitions to a topic until it has so many.
+    pub(crate) async fn grow(&self, topic: &str, partitions: usize) -> Result<()> {
+        let grown = [NewPartitions::new(topic, partitions)];
+        for result in self.writer.create_partitions(&grown, &AdminOptions::new()).await? {
+            if let Err((topic, code)) = result {
+                bail!("grow topic {topic}: {code}");
+            }
+        }
+        self.led(topic, i32::try_from(partitions)?).await
+    }
+
+    /// Opens a transaction that writes `count` records to one partition. It is aborted when dropped.
+    pub(crate) async fn transaction(&self, topic: &str, partition: i32, count: usize) -> Result<Transaction> {
+        let id = format!("{topic}-{partition}-{count}");
+        let producer: BaseProducer = config(&self.bootstrap).set("transactional.id", id).create()?;
+        let (topic, producer) = (topic.to_owned(), Arc::new(producer));
+        let own = Arc::clone(&producer);
+        tokio::task::spawn_blocking(move || -> Result<()> {
+            own.init_transactions(CALL * 6)?;
+            own.begin_transaction()?;
             for _ in 0..count {
-                let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("x");
-                drop(producer.send_result(record).map_err(|(error, _)| error)?);
+                let record = BaseRecord::<(), _>::to(&topic).partition(partition).payload("x");
+                own.send(record).map_err(|(error, _)| error)?;
             }
-            producer.flush(TRANSACTION)?;
-            if commit {
-                producer.commit_transaction(TRANSACTION)?;
-            } else {
-                producer.abort_transaction(TRANSACTION)?;
-            }
-            Ok(())
-        });
-        sends.await?
+            Ok(own.flush(CALL)?)
+        })
+        .await??;
+        Ok(Transaction(producer))
     }
 
     /// Commits offsets for a group that has no members. A fresh cluster first has to find a coordinator.
@@ -219,6 +228,22 @@ impl Admin {
         let index = (hash & i32::MAX) % i32::try_from(partitions.len())?;
         let partition = partitions.iter().find(|partition| partition.id() == index);
         Ok(usize::try_from(partition.context("the offsets topic has no such partition")?.leader())?)
+    }
+}
+
+/// An open transaction.
+#[derive(Clone)]
+pub(crate) struct Transaction(Arc<BaseProducer>);
+
+impl Transaction {
+    /// Commits it.
+    pub(crate) async fn commit(self) -> Result<()> {
+        Ok(tokio::task::spawn_blocking(move || self.0.commit_transaction(CALL * 6)).await??)
+    }
+
+    /// Aborts it, and waits until that is done.
+    pub(crate) async fn abort(self) -> Result<()> {
+        Ok(tokio::task::spawn_blocking(move || self.0.abort_transaction(CALL * 6)).await??)
     }
 }
 

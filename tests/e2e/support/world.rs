@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::cluster::{Cluster, User};
+use super::cluster::{Cluster, Timers, User};
 use super::daemon::{Daemon, Setup, plain_kafka};
 use super::kafka::{Kafka, Layout};
+use super::keda::Keda;
 use super::objects::Home;
 use super::place::Tools;
 
@@ -18,13 +19,14 @@ pub(crate) struct World {
     tools: Tools,
     dir: PathBuf,
     cluster: OnceCell<Cluster>,
+    keda: OnceCell<Keda>,
     kafka: OnceCell<Kafka>,
 }
 
 impl World {
     /// Nothing runs yet.
     pub(crate) fn new(tools: Tools, dir: PathBuf) -> Self {
-        Self { tools, dir, cluster: OnceCell::new(), kafka: OnceCell::new() }
+        Self { tools, dir, cluster: OnceCell::new(), keda: OnceCell::new(), kafka: OnceCell::new() }
     }
 }
 
@@ -54,8 +56,15 @@ impl Case {
     /// The shared control plane.
     pub(crate) async fn cluster(&self) -> Result<&Cluster> {
         let dir = self.world.dir.join("cluster");
-        let start = || Cluster::start(&self.world.tools, &dir);
+        let start = || Cluster::start(&self.world.tools, &dir, Timers::default());
         self.world.cluster.get_or_try_init(start).await.context("start the shared servers")
+    }
+
+    /// KEDA on a control plane of its own, shared by the scenarios beside it.
+    pub(crate) async fn keda(&self) -> Result<&Keda> {
+        let dir = self.world.dir.join("keda");
+        let start = || Keda::start(&self.world.tools, &dir, Timers::default());
+        self.world.keda.get_or_try_init(start).await.context("start KEDA")
     }
 
     /// The shared broker.
@@ -78,9 +87,14 @@ impl Case {
 
     /// What [`Case::daemon`] starts one with.
     pub(crate) async fn setup(&self) -> Result<Setup> {
+        self.setup_on(self.cluster().await?).await
+    }
+
+    /// The same on another control plane.
+    pub(crate) async fn setup_on(&self, cluster: &Cluster) -> Result<Setup> {
         Ok(Setup {
             dir: self.dir.join("daemon"),
-            kubeconfig: self.cluster().await?.kubeconfig(User::Tidegate),
+            kubeconfig: cluster.kubeconfig(User::Tidegate),
             namespaces: vec![self.name.to_owned()],
             mode: "Apply",
             connections: plain_kafka(&self.kafka().await?.bootstrap()),

@@ -1,0 +1,131 @@
+//! Replicas and age of the oldest record over time: one column per load, one line per contender.
+
+use super::CONTENDERS;
+use super::arena::CAPACITY;
+use super::contender::{MAX_REPLICAS, OBJECTIVE};
+use super::record::Record;
+use super::shape::Shape;
+
+const WIDTH: f64 = 380.0;
+const HEIGHT: f64 = 200.0;
+const LEFT: f64 = 36.0;
+const TOP: f64 = 48.0;
+const GAP: f64 = 46.0;
+/// Distinct for most eyes (Okabe and Ito), in the order of the contenders.
+const COLOURS: [&str; 4] = ["#999999", "#d55e00", "#0072b2", "#009e73"];
+
+/// The picture.
+pub(super) fn svg(runs: &[(&str, Record)]) -> String {
+    let (width, height) = (LEFT + 3.0 * (WIDTH + GAP), TOP + 2.0 * (HEIGHT + GAP));
+    let mut inner = vec![format!("<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>")];
+    let mut x = LEFT;
+    for (name, colour) in CONTENDERS.iter().zip(COLOURS) {
+        inner.push(format!("<rect x=\"{x}\" y=\"8\" width=\"14\" height=\"4\" fill=\"{colour}\"/>"));
+        inner.push(text(x + 20.0, 14.0, name));
+        x += 120.0;
+    }
+    let mut left = LEFT;
+    for shape in Shape::JUDGED {
+        let here: Vec<_> = runs.iter().filter(|(_, record)| record.shape == shape).collect();
+        if let Some((_, any)) = here.first() {
+            let most = f64::from(MAX_REPLICAS) * 1.08;
+            let objective = f64::from(u32::try_from(OBJECTIVE / any.compression).unwrap_or(1));
+            let replicas = Panel { left, top: TOP, seconds: any.figures.seconds, most };
+            let ages = Panel { top: TOP + HEIGHT + GAP, most: objective * 2.0, ..replicas };
+            let demand = any
+                .rates
+                .iter()
+                .map(|(at, rate)| (*at, f64::from(u32::try_from(*rate).unwrap_or(0)) / f64::from(CAPACITY)));
+            inner.push(replicas.frame(&format!("{}: replicas; grey: replicas' worth of load", shape.name())));
+            inner.push(replicas.area(&demand.collect::<Vec<_>>()));
+            inner.push(ages.frame("age of the oldest record, s; dashed: the objective"));
+            inner.push(ages.mark(objective));
+            for (name, record) in here {
+                let place = CONTENDERS.iter().position(|other| other == name).unwrap_or(0);
+                let colour = COLOURS.get(place).copied().unwrap_or("#000");
+                inner.push(replicas.line(&stairs(&record.sizes, record.figures.seconds), colour));
+                inner.push(ages.line(&record.ages, colour));
+            }
+        }
+        left += WIDTH + GAP;
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+         font-family=\"sans-serif\" font-size=\"11\">{}</svg>\n",
+        inner.concat()
+    )
+}
+
+fn text(x: f64, y: f64, words: &str) -> String {
+    format!("<text x=\"{x}\" y=\"{y}\" fill=\"#444\">{words}</text>")
+}
+
+/// Each size lasts until the next.
+fn stairs(sizes: &[(f64, i32)], seconds: f64) -> Vec<(f64, f64)> {
+    let ends = sizes.iter().skip(1).map(|(at, _)| *at).chain([seconds]);
+    sizes
+        .iter()
+        .zip(ends)
+        .flat_map(|((from, size), to)| [(*from, f64::from(*size)), (to, f64::from(*size))])
+        .collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Panel {
+    left: f64,
+    top: f64,
+    seconds: f64,
+    most: f64,
+}
+
+impl Panel {
+    fn y(&self, value: f64) -> f64 {
+        self.top + HEIGHT * (1.0 - (value / self.most).min(1.0))
+    }
+
+    fn points(&self, all: &[(f64, f64)]) -> String {
+        let point = |(at, value): &(f64, f64)| {
+            format!("{:.1},{:.1} ", self.left + WIDTH * (at / self.seconds).min(1.0), self.y(*value))
+        };
+        all.iter().map(point).collect()
+    }
+
+    fn frame(&self, title: &str) -> String {
+        let Self { left, top, seconds, most } = *self;
+        [
+            format!(
+                "<rect x=\"{left}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fafafa\" \
+                 stroke=\"#ddd\"/>"
+            ),
+            text(left, top - 6.0, title),
+            text(left - 26.0, top + 10.0, &format!("{most:.0}")),
+            text(left - 26.0, top + HEIGHT, "0"),
+            text(left + WIDTH - 34.0, top + HEIGHT + 14.0, &format!("{seconds:.0} s")),
+        ]
+        .concat()
+    }
+
+    fn area(&self, all: &[(f64, f64)]) -> String {
+        let (right, bottom) = (self.left + WIDTH, self.top + HEIGHT);
+        format!(
+            "<polygon fill=\"#e4e4e4\" points=\"{},{bottom} {}{right},{bottom}\"/>",
+            self.left,
+            self.points(all)
+        )
+    }
+
+    fn line(&self, all: &[(f64, f64)], colour: &str) -> String {
+        format!(
+            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>",
+            self.points(all)
+        )
+    }
+
+    fn mark(&self, value: f64) -> String {
+        let (y, right) = (self.y(value), self.left + WIDTH);
+        format!(
+            "<line x1=\"{}\" x2=\"{right}\" y1=\"{y}\" y2=\"{y}\" stroke=\"#b00\" stroke-dasharray=\"6 4\"/>",
+            self.left
+        )
+    }
+}
