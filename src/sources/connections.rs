@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Source;
 use super::kafka::Cluster;
-use super::prometheus::Server;
+use super::prometheus::{History, HistoryError, Server};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
 use crate::policy::source::SourceSpec;
@@ -57,6 +59,21 @@ impl Connections {
                 None => Err(SourceError::Unknown { kind: "prometheus", name: query.server.clone() }),
             },
         }
+    }
+
+    /// What a PromQL query yields at every step of a stretch of the past.
+    pub async fn history(
+        &self,
+        server: &str,
+        query: &str,
+        (from, until): (Timestamp, Timestamp),
+        step: TimeSpan,
+    ) -> Result<History, HistoryError> {
+        let unknown = || {
+            let problem = "the settings have no connection of that name".to_owned();
+            HistoryError { server: server.to_owned(), problem }
+        };
+        self.prometheus.get(server).ok_or_else(unknown)?.history(query, from, until, step).await
     }
 
     /// How every server is doing.
