@@ -12,6 +12,12 @@ pub(super) fn simulate(arguments: &[&str]) -> Output {
 
 const SHORT: [&str; 5] = ["--generate", "daily:mean=500,swing=300+noise", "--length", "4h", "--quick"];
 
+fn keys(value: &serde_json::Value) -> Vec<String> {
+    let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    keys
+}
+
 #[test]
 fn the_json_keeps_its_contract() {
     let output = simulate(
@@ -21,11 +27,6 @@ fn the_json_keeps_its_contract() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "no progress off a terminal");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let keys = |value: &serde_json::Value| {
-        let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
-        keys.sort();
-        keys
-    };
     assert_eq!(keys(&report), ["limit", "plant", "policies", "seed", "trace"]);
     assert_eq!(report["seed"], 9);
     assert_eq!(report["plant"]["name"], "consumer-eager");

@@ -32,12 +32,10 @@ fn raised(course: &Course) -> Vec<Moment> {
         .collect()
 }
 
-fn capacities(moments: &[Moment]) -> Vec<u32> {
-    moments
-        .iter()
-        .map(|moment| (0..).take_while(|rate| f64::from(*rate) * STEP <= moment.capacity + 1e-6).count())
-        .map(|rate| u32::try_from(rate).unwrap() - 1)
-        .collect()
+/// Records per second, whole.
+fn capacities(moments: &[Moment]) -> Vec<i64> {
+    let rate = |moment: &Moment| (moment.capacity / STEP).round();
+    moments.iter().map(|moment| rate(moment).to_string().parse().unwrap()).collect()
 }
 
 /// What is seen at every step of a plant that nobody moves.

@@ -51,7 +51,7 @@ fn nothing_at_all_needs_the_fewest_replicas() {
     assert!((found.policies[0].rho - 1.0).abs() < 1e-9, "{}", found.policies[0].rho);
     let resting = outcome(15.0, vec![0.0; 400], &Plant { min_replicas: 0, ..eager() });
     assert!(resting.limit.cost_replica_hours.abs() < 1e-9, "{:?}", resting.limit);
-    assert_eq!(resting.policies[0].figures.mean_replicas, 0.0);
+    assert!(resting.policies[0].figures.mean_replicas.abs() < 1e-12);
     // Against nothing there is no ratio.
     let never = resting.policies.iter().find(|one| one.name == "hpa-cpu").unwrap();
     assert!(never.rho.is_infinite(), "{}", never.rho);
@@ -80,8 +80,7 @@ proptest! {
         scale in prop::sample::select(vec![1e-3, 1.0, 1e4, 1e9]),
         levels in prop::collection::vec(0.0_f64..1.0, 4..12),
     ) {
-        let rows = (7200.0 / step / 8.0_f64).ceil();
-        let rows = (1..).take_while(|row| f64::from(*row) <= rows).count();
+        let rows: usize = f64::ceil(900.0 / step).to_string().parse().unwrap();
         let rates: Vec<f64> = levels.iter().flat_map(|level| vec![level * scale; rows]).collect();
         is_sound(&outcome(step, rates, &eager()));
     }
@@ -105,7 +104,7 @@ fn a_trace_of_half_hours_is_joined_between_their_middles() {
     let trace = Trace { name: "taxi".to_owned(), step: 1800.0, rates: vec![100.0, 300.0, 100.0] };
     let course = Course::new(&trace, &Plant { capacity: 50.0, ..eager() }, 1).unwrap();
     let rate = |minute: f64| {
-        let from = (1..).take_while(|step| f64::from(*step) * 0.25 <= minute).count();
+        let from: usize = (minute * 4.0).to_string().parse().unwrap();
         course.arrivals[from] / 15.0
     };
     // Level to the first middle, then straight lines.

@@ -52,7 +52,7 @@ pub(super) fn page(report: &Report, plots: &Plots) -> String {
     ));
     let (points, path) = front(report);
     let (height, inner) = svg::points(&points, &path);
-    let title = "What freshness costs: the optimum by every choice of weights (line), Tidegate, and the others tuned for each";
+    let title = "What freshness costs: Tidegate, and the optimum and the others by twelve choices of weights";
     body.push(section(title, height, &inner));
     body.push(format!("<h2>Scorecard</h2>\n<div class=\"wide\">{}</div>\n", table(&report.policies)));
     format!(
@@ -114,6 +114,11 @@ fn front(report: &Report) -> (Vec<Point>, Vec<(f64, f64)>) {
         }
     }
     name_the_best(report, &mut points);
+    let optimum = path.iter().enumerate().map(|(nth, (x, y))| {
+        let name = if nth == 0 { "optimum" } else { "" };
+        Point { name: name.to_owned(), x: *x, y: *y, colour: Some(1) }
+    });
+    points.extend(optimum);
     if let Some(ours) = report.policies.iter().find(|one| one.name == OURS) {
         let (x, y) = (ours.figures.replica_hours, ours.figures.violation_minutes);
         points.push(Point { name: OURS.to_owned(), x, y, colour: Some(0) });
