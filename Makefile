@@ -1,6 +1,6 @@
 # The one list of commands; .ci/run calls the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench-keda rootfs golden clean
+.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench bench-keda rootfs golden clean
 export TIDEGATE_CACHE ?= $(HOME)/.cache/tidegate
 
 help: ## What can be made.
@@ -39,10 +39,18 @@ bench-keda: keda-setup ## KEDA and Tidegate side by side, 45 minutes; ARGS=--qui
 rootfs: setup ## Lay out in ./rootfs exactly what the image holds.
 	@scripts/rootfs.sh rootfs
 
+bench: setup ## The scorecard and the engine's speed; writes docs/scorecard.md.
+	cargo build --release --bin tidegate
+	$${CARGO_TARGET_DIR:-target}/release/tidegate scorecard --output docs/scorecard.md \
+	  --date "$$(date -u +%F)" --commit "$$(git rev-parse --short HEAD)" \
+	  $(if $(wildcard ../shared/traces/*.csv),--traces ../shared/traces)
+	cargo bench --bench evaluate
+
 golden: ## Accept what the code and the chart now produce as the expected files.
 	@cargo build --quiet --bin tidegate
 	cargo run --quiet --bin tidegate -- schema policy > config/schema/policy.json
 	cargo run --quiet --bin tidegate -- schema settings > config/schema/settings.json
+	cargo run --quiet --bin tidegate -- schema plant > config/schema/plant.json
 	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --lib --test integration
 	@if [ -x "$(TIDEGATE_CACHE)/bin/helm" ]; then \
 	  cargo build --quiet --bins --examples && \

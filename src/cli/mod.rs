@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+pub mod backtest;
 pub mod demo;
 pub mod explain;
 pub mod import;
@@ -8,6 +9,7 @@ pub mod recommend;
 pub mod replay;
 pub mod run;
 pub mod schema;
+pub mod scorecard;
 mod setup;
 pub mod simulate;
 mod table;
@@ -39,8 +41,10 @@ enum Command {
     /// Say why a workload has the size it has, and what would change it
     Explain(explain::Args),
     Import(import::Args),
+    Backtest(backtest::Args),
     Replay(replay::Args),
     Simulate(simulate::Args),
+    Scorecard(scorecard::Args),
     Validate(validate::Args),
     Schema(schema::Args),
 }
@@ -77,7 +81,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => quietly(level).and_then(|()| explain::run(args)),
         Command::Import(args) => quietly(level).and_then(|()| import::run(args)),
         Command::Replay(args) => replay::run(args),
+        Command::Backtest(args) => quietly(level).and_then(|()| backtest::run(args)),
         Command::Simulate(args) => simulate::run(args),
+        Command::Scorecard(args) => scorecard::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),
     }

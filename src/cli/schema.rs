@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::policy::schema;
+use crate::simulate::plant_file;
 
 /// Print the JSON Schema of a kind of document.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -20,6 +21,8 @@ pub enum Document {
     Settings,
     /// A workload's policy.
     Policy,
+    /// A plant of `tidegate simulate`.
+    Plant,
 }
 
 /// Runs the command.
@@ -34,6 +37,7 @@ pub fn text(document: Document) -> String {
     let schema = match document {
         Document::Settings => schema::settings(),
         Document::Policy => schema::policy(),
+        Document::Plant => plant_file::schema(),
     };
     format!("{schema:#}\n")
 }

@@ -8,7 +8,7 @@ pub mod behavior;
 mod check;
 pub mod document;
 mod form;
-mod hints;
+pub(crate) mod hints;
 mod names;
 pub mod problem;
 pub mod read;

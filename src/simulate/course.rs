@@ -24,6 +24,8 @@ pub struct Course {
     pub capacity: f64,
     /// Steps that a stop lasts.
     pub stop_steps: usize,
+    /// Steps that a stop and the warm-up after it last.
+    pub unsteady_steps: usize,
     /// Steps until a new replica processes.
     pub start_steps: usize,
     /// Records that arrive in each step.
@@ -47,11 +49,7 @@ impl Course {
     pub fn new(trace: &Trace, plant: &Plant, seed: u64) -> Result<Self, SimulateError> {
         plant.check()?;
         let arrivals = trace.arrivals(STEP);
-        let capacity = if plant.capacity > 0.0 { plant.capacity } else { trace.high() / 12.0 };
-        if arrivals.len() < 2 || capacity <= 0.0 {
-            let problem = format!("{}: nothing arrives, so there is nothing to scale", trace.name);
-            return Err(SimulateError::Empty { problem });
-        }
+        let capacity = if plant.capacity > 0.0 { plant.capacity } else { usual(trace) };
         Ok(Self::made(arrivals, capacity, plant, seed))
     }
 
@@ -59,6 +57,18 @@ impl Course {
     #[must_use]
     pub fn on(&self, plant: &Plant, seed: u64) -> Self {
         Self::made(self.arrivals.clone(), self.capacity, plant, seed)
+    }
+
+    /// The very same course, paces and all, where only changes of size go another way.
+    #[must_use]
+    pub fn hindered_by(&self, plant: &Plant) -> Self {
+        Self {
+            stop_steps: count(plant.stop_seconds / STEP),
+            unsteady_steps: count((plant.stop_seconds + plant.warmup_seconds) / STEP),
+            start_steps: count(plant.start_seconds / STEP),
+            plant: plant.clone(),
+            ..self.clone()
+        }
     }
 
     fn made(arrivals: Vec<f64>, capacity: f64, plant: &Plant, seed: u64) -> Self {
@@ -72,6 +82,7 @@ impl Course {
         let mut course = Self {
             capacity,
             stop_steps: count(plant.stop_seconds / STEP),
+            unsteady_steps: count((plant.stop_seconds + plant.warmup_seconds) / STEP),
             start_steps: count(plant.start_seconds / STEP),
             allowed: allowed.collect(),
             pace,
@@ -101,9 +112,23 @@ impl Course {
         self.arrivals.get(step).copied().unwrap_or(0.0)
     }
 
-    /// Records that so many members process in a step of which `stopped` (0 to 1) is lost.
-    pub fn capacity_of(&self, members: u32, step: usize, stopped: f64) -> f64 {
-        self.nominal(members) * self.pace.get(step).copied().unwrap_or(1.0) * (1.0 - stopped)
+    /// Records that so many members process in a step for whose share `able` (0 to 1) they are able to.
+    pub fn capacity_of(&self, members: u32, step: usize, able: f64) -> f64 {
+        self.nominal(members) * self.pace.get(step).copied().unwrap_or(1.0) * able
+    }
+
+    /// What share of their capacity members have in the `nth` step (from 0) since they changed: none in the
+    /// stop, and from then on a share that grows in a straight line until they are warm.
+    pub fn able(&self, nth: usize) -> f64 {
+        let (stop, warmup) = (self.plant.stop_seconds, self.plant.warmup_seconds);
+        let stopped = self.stopped_share(nth);
+        if nth >= self.unsteady_steps || warmup <= 0.0 {
+            return 1.0 - stopped;
+        }
+        // In the middle of what the stop leaves of the step.
+        let warmed = (real(nth) + f64::midpoint(1.0, stopped)) * STEP - stop;
+        let cold = self.plant.warmup_share;
+        (1.0 - stopped) * (cold + (1.0 - cold) * (warmed / warmup).clamp(0.0, 1.0))
     }
 
     /// Records per step of so many members at their usual pace.
@@ -186,14 +211,20 @@ impl Course {
     fn demanded(&self, step: usize) -> u32 {
         let (least, most) = (self.plant.min_replicas, self.plant.max_replicas);
         let needed = self.arriving(step) * (1.0 - 1e-9);
-        (least..most).find(|replicas| self.capacity_of(*replicas, step, 0.0) >= needed).unwrap_or(most)
+        (least..most).find(|replicas| self.capacity_of(*replicas, step, 1.0) >= needed).unwrap_or(most)
     }
 }
 
-/// From three quarters of the course on.
+/// What one replica processes where nobody says: a twelfth of the rate that all but half a percent of the
+/// trace lies under; of the peak, where that is nothing; and anything where nothing arrives at all.
+fn usual(trace: &Trace) -> f64 {
+    [trace.high(), trace.peak(), 12.0].into_iter().find(|rate| *rate > 0.0).unwrap_or(12.0) / 12.0
+}
+
+/// From three quarters of the course on, and at most for an eighth of it: there has to be an afterwards.
 fn outage(steps: usize, seconds: f64) -> Range<usize> {
     let from = steps - steps / 4;
-    from..(from + count(seconds / STEP)).min(steps)
+    from..(from + count(seconds / STEP).min(steps / 8)).min(steps)
 }
 
 fn sums(arrivals: &[f64]) -> Vec<f64> {

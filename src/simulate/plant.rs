@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::error::SimulateError;
 use super::numbers::real;
+use crate::policy::TimeSpan;
 
 /// The plants that have a name, in the order in which they are listed.
 pub const PRESETS: [&str; 6] =
@@ -15,6 +16,35 @@ pub const PRESETS: [&str; 6] =
 
 /// The most replicas that a plant may have: sizes are tabulated.
 const MOST: u32 = 1000;
+/// The most partitions: every one of them is a line of every reading.
+const MOST_PARTITIONS: u32 = 100_000;
+
+/// Every figure by its name, and what it is.
+pub(crate) const FIGURES: [(&str, &str); 20] = [
+    ("stop_seconds", "Time without processing from the moment that the members change."),
+    ("warmup_seconds", "Time after a stop until all of the capacity is back."),
+    ("warmup_share", "Share of the capacity that is there when warming up begins, 0 to 1."),
+    ("reread_seconds", "Time worth of arrivals that a stop has read again."),
+    ("start_seconds", "Time from asking for a replica until it processes."),
+    ("objective_seconds", "Age of the oldest record that the objective allows."),
+    ("rescale_cost", "What a rescale costs, in replica-hours."),
+    ("violation_cost", "What a minute over the objective costs, in replica-hours."),
+    ("partitions", "Partitions of the topic; 0: any number of replicas shares the work evenly."),
+    ("min_replicas", "The fewest replicas; 0: it may rest."),
+    ("max_replicas", "The most replicas."),
+    (
+        "capacity",
+        "Records per second of one replica; 0: a twelfth of the rate that 99.5 % of the trace lies under.",
+    ),
+    ("scaling", "n replicas process what n to this power would if it grew linearly, 0 to 1."),
+    ("downstream", "Records per second that what lies downstream takes at the most; 0: any number."),
+    ("capacity_noise", "Relative deviation of the capacity from one minute or two to the next."),
+    ("skew", "Partition i gets a share of the arrivals proportional to 1 / i^skew (Zipf)."),
+    ("delay_seconds", "Time by which everything that is seen of the sources is late."),
+    ("gap_share", "Share of the turns at which the sources do not answer, below 1."),
+    ("stale_seconds", "Time of each six hours during which the sources' answers do not change any more."),
+    ("outage_seconds", "Time during which nothing is processed, from three quarters of the trace on."),
+];
 
 /// One kind of workload. Everything can be set by name: see [`Plant::set`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +53,10 @@ pub struct Plant {
     pub name: String,
     /// Seconds without processing from the moment that the members change.
     pub stop_seconds: f64,
+    /// Seconds after a stop until all of the capacity is back.
+    pub warmup_seconds: f64,
+    /// The share of the capacity that is there when warming up begins.
+    pub warmup_share: f64,
     /// Seconds worth of arrivals that a stop has read again: half a checkpoint interval on average.
     pub reread_seconds: f64,
     /// Seconds from asking for a replica until it processes.
@@ -74,9 +108,16 @@ impl Plant {
             "spark" => (0.0, 0.0, 45.0, 120.0, 0.05),
             _ => return None,
         };
-        Some(Self {
+        Some(Self::of(name, [stop, reread, start, objective, rescale]))
+    }
+
+    /// Seconds of stop, re-read, start and objective, and what a rescale costs; all else as usual.
+    pub(crate) fn of(name: &str, [stop, reread, start, objective, rescale]: [f64; 5]) -> Self {
+        Self {
             name: name.to_owned(),
             stop_seconds: stop,
+            warmup_seconds: 0.0,
+            warmup_share: 0.5,
             reread_seconds: reread,
             start_seconds: start,
             objective_seconds: objective,
@@ -94,68 +135,77 @@ impl Plant {
             gap_share: 0.0,
             stale_seconds: 0.0,
             outage_seconds: 0.0,
-        })
-    }
-
-    /// Reads a plant: `name=value` lines over a preset, which `preset=` names (`consumer-eager` unless it
-    /// does). Blank lines and those that start with `#` do not count.
-    pub fn read(name: &str, text: &str) -> Result<Self, SimulateError> {
-        let lines: Vec<&str> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        let preset = lines.iter().find_map(|line| line.strip_prefix("preset=")).unwrap_or("consumer-eager");
-        let unknown = || SimulateError::Plant {
-            problem: format!("no such preset `{preset}`: expected one of {}", PRESETS.join(", ")),
-        };
-        let mut plant = Self { name: name.to_owned(), ..Self::preset(preset.trim()).ok_or_else(unknown)? };
-        for line in lines.iter().filter(|line| !line.starts_with("preset=")) {
-            plant.set(line)?;
         }
-        Ok(plant)
     }
 
-    /// Sets one figure by its name, as `start_seconds=30`.
+    /// Sets one figure by its name, as `start_seconds=30` or `start_seconds=45s`.
     pub fn set(&mut self, assignment: &str) -> Result<(), SimulateError> {
         let wrong = |problem: String| SimulateError::Plant { problem };
         let (name, text) = assignment
             .split_once('=')
             .ok_or_else(|| wrong(format!("`{assignment}`: expected name=value")))?;
-        let value = text.trim().parse::<f64>().ok().filter(|value| (0.0..1e12).contains(value));
-        let value = value.ok_or_else(|| wrong(format!("`{text}` is no number of at least 0")))?;
-        let figure = match name.trim() {
-            "stop_seconds" => &mut self.stop_seconds,
-            "reread_seconds" => &mut self.reread_seconds,
-            "start_seconds" => &mut self.start_seconds,
-            "objective_seconds" => &mut self.objective_seconds,
-            "rescale_cost" => &mut self.rescale_cost,
-            "violation_cost" => &mut self.violation_cost,
-            "capacity" => &mut self.capacity,
-            "scaling" => &mut self.scaling,
-            "downstream" => &mut self.downstream,
-            "capacity_noise" => &mut self.capacity_noise,
-            "skew" => &mut self.skew,
-            "delay_seconds" => &mut self.delay_seconds,
-            "gap_share" => &mut self.gap_share,
-            "stale_seconds" => &mut self.stale_seconds,
-            "outage_seconds" => &mut self.outage_seconds,
-            "partitions" => return whole(value, text).map(|value| self.partitions = value),
-            "min_replicas" => return whole(value, text).map(|value| self.min_replicas = value),
-            "max_replicas" => return whole(value, text).map(|value| self.max_replicas = value),
-            other => return Err(wrong(format!("there is no figure `{other}`"))),
-        };
-        *figure = value;
+        self.assign(name.trim(), text.trim()).map_err(|problem| wrong(problem.to_string()))
+    }
+
+    /// Sets one figure to what a text says.
+    pub(crate) fn assign(&mut self, name: &str, text: &str) -> Result<(), Wrong> {
+        let is_time = name.ends_with("_seconds");
+        let plain = text.parse::<f64>().ok();
+        let time = || text.parse::<TimeSpan>().ok().filter(|_| is_time).map(TimeSpan::as_secs_f64);
+        let value = plain.or_else(time).filter(|value| (0.0..1e12).contains(value));
+        let figure = self.figure(name).ok_or(Wrong::Name)?;
+        match (figure, value) {
+            (Figure::Real(figure), Some(value)) => *figure = value,
+            (Figure::Whole(figure), _) => {
+                *figure = text.parse().map_err(|_| Wrong::Whole(text.to_owned()))?;
+            }
+            (Figure::Real(_), None) => return Err(Wrong::Value(text.to_owned())),
+        }
         Ok(())
+    }
+
+    fn figure(&mut self, name: &str) -> Option<Figure<'_>> {
+        Some(match name {
+            "partitions" => Figure::Whole(&mut self.partitions),
+            "min_replicas" => Figure::Whole(&mut self.min_replicas),
+            "max_replicas" => Figure::Whole(&mut self.max_replicas),
+            "stop_seconds" => Figure::Real(&mut self.stop_seconds),
+            "warmup_seconds" => Figure::Real(&mut self.warmup_seconds),
+            "warmup_share" => Figure::Real(&mut self.warmup_share),
+            "reread_seconds" => Figure::Real(&mut self.reread_seconds),
+            "start_seconds" => Figure::Real(&mut self.start_seconds),
+            "objective_seconds" => Figure::Real(&mut self.objective_seconds),
+            "rescale_cost" => Figure::Real(&mut self.rescale_cost),
+            "violation_cost" => Figure::Real(&mut self.violation_cost),
+            "capacity" => Figure::Real(&mut self.capacity),
+            "scaling" => Figure::Real(&mut self.scaling),
+            "downstream" => Figure::Real(&mut self.downstream),
+            "capacity_noise" => Figure::Real(&mut self.capacity_noise),
+            "skew" => Figure::Real(&mut self.skew),
+            "delay_seconds" => Figure::Real(&mut self.delay_seconds),
+            "gap_share" => Figure::Real(&mut self.gap_share),
+            "stale_seconds" => Figure::Real(&mut self.stale_seconds),
+            "outage_seconds" => Figure::Real(&mut self.outage_seconds),
+            _ => return None,
+        })
     }
 
     /// Whether the figures fit together.
     pub fn check(&self) -> Result<(), SimulateError> {
-        let problem = if self.min_replicas == 0 || self.max_replicas > MOST {
-            format!("replicas must lie between 1 and {MOST}")
+        let problem = if self.max_replicas == 0 || self.max_replicas > MOST {
+            format!("max_replicas must lie between 1 and {MOST}")
         } else if self.min_replicas > self.max_replicas {
             format!("min_replicas {} is above max_replicas {}", self.min_replicas, self.max_replicas)
         } else if self.objective_seconds <= 0.0 {
             "objective_seconds must be above 0".to_owned()
         } else if self.gap_share >= 1.0 {
             "gap_share must be below 1".to_owned()
+        } else if self.warmup_share > 1.0 {
+            "warmup_share must be at most 1".to_owned()
+        } else if self.partitions > MOST_PARTITIONS {
+            format!("partitions must be at most {MOST_PARTITIONS}")
+        } else if self.scaling > 1.0 {
+            "scaling must be at most 1: more replicas do not make each of them faster".to_owned()
         } else {
             return Ok(());
         };
@@ -203,10 +253,25 @@ fn busiest(shares: &[f64], replicas: u32) -> f64 {
     loads.into_iter().fold(1.0 / (real(shares.len()) * 1e3), f64::max)
 }
 
-fn whole(value: f64, text: &str) -> Result<u32, SimulateError> {
-    let whole = text.trim().parse::<u32>().ok().filter(|_| value <= 1e6);
-    whole
-        .ok_or_else(|| SimulateError::Plant { problem: format!("`{text}` is no whole number up to 1000000") })
+/// One figure, to be set.
+#[derive(Debug)]
+enum Figure<'a> {
+    Real(&'a mut f64),
+    Whole(&'a mut u32),
+}
+
+/// What is wrong with an assignment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Wrong {
+    /// No figure has the name.
+    #[error("there is no such figure: expected one of {}", FIGURES.map(|(name, _)| name).join(", "))]
+    Name,
+    /// No figure has such a value.
+    #[error("`{0}` is no number of at least 0")]
+    Value(String),
+    /// The figure has to be whole.
+    #[error("`{0}` is no whole number of at least 0")]
+    Whole(String),
 }
 
 #[cfg(test)]
@@ -250,20 +315,21 @@ mod tests {
         close(plant.start_seconds, 30.0);
         assert_eq!(plant.partitions, 12);
         let said = |plant: &mut Plant, text: &str| plant.set(text).unwrap_err().to_string();
-        assert_eq!(said(&mut plant, "colour=3"), "plant: there is no figure `colour`");
+        assert!(
+            said(&mut plant, "colour=3").starts_with("plant: there is no such figure: expected one of stop_")
+        );
         assert_eq!(said(&mut plant, "skew=-1"), "plant: `-1` is no number of at least 0");
-        assert_eq!(said(&mut plant, "partitions=1.5"), "plant: `1.5` is no whole number up to 1000000");
+        assert_eq!(said(&mut plant, "skew=10s"), "plant: `10s` is no number of at least 0");
+        assert_eq!(said(&mut plant, "partitions=1.5"), "plant: `1.5` is no whole number of at least 0");
+        plant.set("stop_seconds=2m").unwrap();
+        close(plant.stop_seconds, 120.0);
+        for (name, _) in FIGURES {
+            plant.set(&format!("{name}=1")).unwrap();
+        }
         plant.min_replicas = 30;
+        plant.max_replicas = 24;
+        plant.gap_share = 0.5;
         assert_eq!(plant.check().unwrap_err().to_string(), "plant: min_replicas 30 is above max_replicas 24");
-    }
-
-    #[test]
-    fn a_file_starts_from_a_preset() {
-        let read = Plant::read("ours", "# measured\npreset=flink\n\nstop_seconds=22\n").unwrap();
-        let flink = Plant::preset("flink").unwrap();
-        assert_eq!(read, Plant { name: "ours".to_owned(), stop_seconds: 22.0, ..flink });
-        let said = Plant::read("ours", "preset=storm").unwrap_err().to_string();
-        assert!(said.starts_with("plant: no such preset `storm`: expected one of consumer-eager"), "{said}");
     }
 
     #[test]

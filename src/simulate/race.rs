@@ -4,6 +4,7 @@ use super::course::{Course, STEP};
 use super::rivals::{Rule, Signals};
 use super::running::{Moment, Moved, Running};
 use super::sight::{Eyes, Sight, time};
+use super::weights::Halves;
 use crate::engine::{Memory, evaluate};
 use crate::policy::{Replicas, Rules};
 
@@ -36,9 +37,10 @@ impl Run {
     }
 }
 
-/// The size that everybody starts with: enough for the first step's arrivals at four fifths.
+/// The size that everybody starts with: enough for the first step's arrivals at four fifths, and never none,
+/// from where not every rule finds back.
 fn initial(course: &Course) -> u32 {
-    let (least, most) = (course.plant.min_replicas, course.plant.max_replicas);
+    let (least, most) = (course.plant.min_replicas.max(1), course.plant.max_replicas);
     let needed = course.arriving(0) / 0.8;
     (least..most).find(|replicas| course.nominal(*replicas) >= needed).unwrap_or(most)
 }
@@ -55,80 +57,107 @@ pub fn by_engine(course: &Course, rules: &Rules, seed: u64) -> Run {
         let (after, decision) = evaluate(rules, memory, observation, time(step));
         memory = after;
         if let Some(change) = decision.change {
-            ask(&mut plant, change.replicas.0, sight.is_blind(step, seen), &mut run);
+            let before = plant.asked();
+            if plant.ask(change.replicas.0) && plant.asked() < before && sight.is_blind(step, seen) {
+                run.blind_lowers.push(step);
+            }
         }
-        live(&mut plant, &mut sight, &mut run);
+        let moment = plant.advance();
+        sight.note(moment);
+        run.moments.push(moment);
     }
     run.end(&plant)
 }
 
 /// The whole course by a rule.
 pub fn by_rule(course: &Course, rule: &mut dyn Rule, seed: u64) -> Run {
+    let mut run = Run::new(course, 0);
+    let mut blind_lowers = Vec::new();
+    let plant =
+        drive(course, rule, seed, course.steps(), &mut blind_lowers, |_, moment| run.moments.push(moment));
+    run.blind_lowers = blind_lowers;
+    run.end(&plant)
+}
+
+/// The same up to the start of step `end`, of which only the sums are kept: before `begin` and from there on. Where
+/// nothing lies before, learning has to do with what is judged.
+pub fn sums_by_rule(course: &Course, rule: &mut dyn Rule, seed: u64, begin: usize, end: usize) -> Halves {
+    let mut halves = Halves::default();
+    let plant = drive(course, rule, seed, end, &mut Vec::new(), |step, moment| {
+        let half = if step < begin { &mut halves.learning } else { &mut halves.judged };
+        half.note(&moment);
+    });
+    let early = plant.moves().iter().filter(|moved| moved.step < begin).count();
+    halves.learning.moved(early);
+    halves.judged.moved(plant.moves().len() - early);
+    if begin == 0 {
+        halves.learning = halves.judged;
+    }
+    halves
+}
+
+/// The sums of a run from its first step on.
+pub fn sums(run: &Run, begin: usize) -> Halves {
+    let mut halves = Halves::default();
+    for (step, moment) in run.moments.iter().enumerate() {
+        if step < begin { halves.learning.note(moment) } else { halves.judged.note(moment) }
+    }
+    let early = run.moves.iter().filter(|moved| moved.step < begin).count();
+    halves.learning.moved(early);
+    halves.judged.moved(run.moves.len() - early);
+    halves
+}
+
+fn drive<'a>(
+    course: &'a Course,
+    rule: &mut dyn Rule,
+    seed: u64,
+    end: usize,
+    blind_lowers: &mut Vec<usize>,
+    mut note: impl FnMut(usize, Moment),
+) -> Running<'a> {
     let mut plant = Running::new(course, 0, initial(course));
     let mut sight = Sight::new(course, seed);
-    let mut run = Run::new(course, 0);
-    for _ in 0..course.steps() {
+    for step in 0..end {
         let seen = sight.look(&plant);
         let signals = Signals { second: plant.second(), asked: plant.asked(), ready: plant.members(), seen };
-        let blind = sight.is_blind(plant.step(), seen);
-        ask(&mut plant, rule.desired(&signals), blind, &mut run);
-        live(&mut plant, &mut sight, &mut run);
+        let before = plant.asked();
+        if plant.ask(rule.desired(&signals)) && plant.asked() < before && sight.is_blind(step, seen) {
+            blind_lowers.push(step);
+        }
+        let moment = plant.advance();
+        sight.note(moment);
+        note(step, moment);
     }
-    run.end(&plant)
+    plant
 }
 
-/// From step `begin` along a path of steps and sizes, with no backlog before. What takes time to start is
-/// asked for in time.
+/// From step `begin` along a path of steps and sizes, with no backlog before. A change takes effect at its
+/// step: what takes time to start was asked for, and is paid for, that much earlier.
 pub fn by_path(course: &Course, path: &[(usize, u32)], begin: usize) -> Run {
     let first = path.first().map_or(course.plant.min_replicas, |(_, replicas)| *replicas);
-    let sizes = sizes(path, begin, course.steps());
-    let ahead = course.start_steps;
-    let asked = |step: usize| {
-        let from = step.max(begin) - begin;
-        let until = (step + ahead + 1).saturating_sub(begin).min(sizes.len());
-        sizes.get(from..until.max(from)).and_then(|range| range.iter().max()).copied().unwrap_or(first)
-    };
     let mut plant = Running::new(course, begin, first);
-    // Those that were asked for before the beginning: the optimum pays for them from there on.
-    let mut size = first;
-    for (at, replicas) in path.iter().skip(1).take_while(|(at, _)| *at < begin + ahead) {
-        plant.expect(*at, replicas.saturating_sub(size));
-        size = size.max(*replicas);
-    }
     let mut run = Run::new(course, begin);
+    let changes: Vec<Moved> = path
+        .windows(2)
+        .filter_map(|pair| {
+            let [(_, from), (step, to)] = pair else { return None };
+            (from != to).then_some(Moved { step: *step, from: *from, to: *to })
+        })
+        .collect();
+    let mut ups = changes.iter().filter(|moved| moved.to > moved.from).peekable();
+    let mut downs = changes.iter().filter(|moved| moved.to < moved.from).peekable();
     for step in begin..course.steps() {
-        plant.ask(asked(step));
+        while let Some(up) = ups.next_if(|up| up.step <= step + course.start_steps) {
+            plant.expect(up.step, up.to - up.from);
+        }
+        while let Some(down) = downs.next_if(|down| down.step <= step) {
+            plant.release(down.from - down.to);
+        }
         run.moments.push(plant.advance());
     }
-    run.end(&plant)
-}
-
-/// The size of the path at each step.
-fn sizes(path: &[(usize, u32)], begin: usize, end: usize) -> Vec<u32> {
-    let mut next = path.iter().peekable();
-    let mut size = 0;
-    (begin..end)
-        .map(|step| {
-            while let Some((_, replicas)) = next.next_if(|(from, _)| *from <= step) {
-                size = *replicas;
-            }
-            size
-        })
-        .collect()
-}
-
-/// Asks, and takes note of what must never be asked.
-fn ask(plant: &mut Running<'_>, replicas: u32, blind: bool, run: &mut Run) {
-    let before = plant.asked();
-    if plant.ask(replicas) && blind && plant.asked() < before {
-        run.blind_lowers.push(plant.step());
-    }
-}
-
-fn live(plant: &mut Running<'_>, sight: &mut Sight<'_>, run: &mut Run) {
-    let moment = plant.advance();
-    sight.note(moment);
-    run.moments.push(moment);
+    run.moves = changes;
+    run
 }
 
 /// The rules that the engine decides by on a plant where no policy says otherwise: the defaults, within

@@ -9,6 +9,7 @@ use super::limit::{BUCKET, limit};
 use super::plant::Plant;
 use super::race::{Run, by_engine, by_rule};
 use super::scorecard::figures;
+use super::standing::ratio;
 
 /// One way in which the world is less kind.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,9 @@ pub struct Disturbance {
     apply: fn(&mut Plant, f64),
 }
 
+/// Seconds of the outage.
+pub(super) const OUTAGE: f64 = 1800.0;
+
 /// All of them.
 pub const DISTURBANCES: [Disturbance; 8] = [
     Disturbance { name: "capacity noise 20 %", apply: |plant, _| plant.capacity_noise = 0.2 },
@@ -28,7 +32,7 @@ pub const DISTURBANCES: [Disturbance; 8] = [
     Disturbance { name: "stale for 10 min", apply: |plant, _| plant.stale_seconds = 600.0 },
     Disturbance { name: "120 s to start", apply: |plant, _| plant.start_seconds = 120.0 },
     Disturbance { name: "downstream takes 10 replicas", apply: |plant, one| plant.downstream = 10.0 * one },
-    Disturbance { name: "outage of 30 min", apply: |plant, _| plant.outage_seconds = 1800.0 },
+    Disturbance { name: "outage of 30 min", apply: |plant, _| plant.outage_seconds = OUTAGE },
 ];
 
 /// How one policy bears one disturbance.
@@ -42,8 +46,6 @@ pub struct Bearing {
     pub loss_percent: f64,
     /// Moves down at turns at which nothing could be known; must be 0.
     pub lowered_while_blind: u32,
-    /// Minutes from the end of an outage until the objective holds again; nothing where there was none.
-    pub recovery_minutes: Option<f64>,
 }
 
 /// Who is run: the engine, or a rival with the nth of its grid.
@@ -65,20 +67,20 @@ pub(super) fn bearings(contest: &Contest<'_>, entrants: &[(Entrant, f64)]) -> Ve
         for ((entrant, calm), bearings) in entrants.iter().zip(all.iter_mut()) {
             let Some(run) = run(contest, &course, *entrant) else { continue };
             let judged = figures(&course, &run, begin, end);
-            let rho = judged.cost_replica_hours / optimum;
+            let rho = ratio(judged.cost_replica_hours, optimum);
             bearings.push(Bearing {
                 disturbance: disturbance.name,
                 rho,
                 loss_percent: 100.0 * (rho / calm - 1.0),
                 lowered_while_blind: judged.lowered_while_blind,
-                recovery_minutes: judged.recovery_minutes,
             });
         }
     }
     all
 }
 
-fn run(contest: &Contest<'_>, course: &Course, entrant: Entrant) -> Option<Run> {
+/// A course by somebody who knows of nothing that disturbs it.
+pub(super) fn run(contest: &Contest<'_>, course: &Course, entrant: Entrant) -> Option<Run> {
     match entrant {
         Entrant::Engine => Some(by_engine(course, contest.rules, contest.seed)),
         Entrant::Rival { index, choice } => {

@@ -81,6 +81,14 @@ impl<'a> Running<'a> {
         self.step
     }
 
+    /// Takes so many members away now; nobody else is asked.
+    pub fn release(&mut self, replicas: u32) {
+        if replicas > 0 {
+            self.members = self.members.saturating_sub(replicas);
+            self.stop();
+        }
+    }
+
     /// Replicas asked for.
     pub fn asked(&self) -> u32 {
         self.members + self.starting.iter().map(|(_, count)| count).sum::<u32>()
@@ -167,7 +175,8 @@ impl<'a> Running<'a> {
         self.join();
         let (course, step) = (self.course, self.step);
         let stopped = self.stopped_at.map_or(0.0, |began| course.stopped_share(step - began));
-        let capacity = course.capacity_of(self.members, step, stopped);
+        let able = self.stopped_at.map_or(1.0, |began| course.able(step - began));
+        let capacity = course.capacity_of(self.members, step, able);
         let before = self.backlog;
         self.backlog = course.flow(before, step, capacity);
         self.step += 1;

@@ -10,6 +10,7 @@ use super::course::{Course, STEP};
 use super::numbers::{quantile, real};
 use super::race::Run;
 use super::running::{Moment, Moved};
+use super::standing::Recovery;
 
 /// Seconds within which a move in the other direction is a reversal.
 const REVERSED_WITHIN: f64 = 1800.0;
@@ -51,9 +52,6 @@ pub struct Figures {
     pub stopped_share: f64,
     /// Moves down at turns at which nothing could be known.
     pub lowered_while_blind: u32,
-    /// Minutes from the end of an outage until the objective holds again; nothing where there was none,
-    /// or where it never does.
-    pub recovery_minutes: Option<f64>,
     /// `theta_U`: how much was missing, relative to the demand.
     pub under_provisioned_percent: f64,
     /// `theta_O`: how much was too much, relative to the demand.
@@ -120,7 +118,6 @@ pub fn figures(course: &Course, run: &Run, begin: usize, end: usize) -> Figures 
         lowered_while_blind: count(
             run.blind_lowers.iter().filter(|step| (begin..end).contains(*step)).count(),
         ),
-        recovery_minutes: recovery(course, run),
         ..Figures::default()
     };
     elasticity(course, moments, begin, &mut figures);
@@ -147,14 +144,25 @@ fn reversals(moves: &[Moved]) -> u32 {
     count(moves.windows(2).filter(undoes).count())
 }
 
-/// Minutes from the end of the outage until nothing is late any more.
-fn recovery(course: &Course, run: &Run) -> Option<f64> {
+/// What a run made of its course's outage.
+pub fn recovery(course: &Course, run: &Run) -> Recovery {
     let outage = course.outage();
-    if outage.is_empty() {
-        return None;
+    let after = outage.end.saturating_sub(run.begin);
+    let moments = run.moments.get(after..).unwrap_or_default();
+    let Some(back) = moments.iter().position(|moment| !moment.is_late).filter(|_| !outage.is_empty()) else {
+        return Recovery::default();
+    };
+    let during = |moved: &&Moved| (outage.start..=outage.end + back).contains(&moved.step);
+    let moves: Vec<&Moved> = run.moves.iter().filter(during).collect();
+    let ups = moves.iter().filter(|moved| moved.to > moved.from);
+    let size = moments.get(back).map_or(0, |moment| moment.replicas);
+    let largest = moves.iter().map(|moved| moved.to).max().unwrap_or(size);
+    Recovery {
+        recovery_minutes: Some(real(back + 1) * STEP / 60.0),
+        recovery_decisions: Some(count(moves.len())),
+        recovery_first_decision_off_replicas: ups.map(|up| largest - up.to).next(),
+        recovery_overshoot_replicas: Some(largest.saturating_sub(size)),
     }
-    let after = run.moments.get(outage.end.checked_sub(run.begin)?..)?;
-    after.iter().position(|moment| !moment.is_late).map(|steps| real(steps + 1) * STEP / 60.0)
 }
 
 fn elasticity(course: &Course, moments: &[Moment], begin: usize, figures: &mut Figures) {

@@ -76,11 +76,14 @@ impl<'a> Sight<'a> {
                 self.taken.pop_front();
             }
         }
-        let gaps = self.course.plant.gap_share;
+        let silent = self.course.plant.gap_share > 0.0 && self.is_silent(step);
+        self.taken.front().filter(|_| !silent).copied()
+    }
+
+    fn is_silent(&self, step: usize) -> bool {
         let when = i64::try_from(step).unwrap_or(i64::MAX);
         let drawn = between(hash(self.seed, 72, when), 0, 999_999);
-        let silent = gaps > 0.0 && drawn < i64::try_from(count(gaps * 1e6)).unwrap_or(0);
-        self.taken.front().filter(|_| !silent).copied()
+        drawn < i64::try_from(count(self.course.plant.gap_share * 1e6)).unwrap_or(0)
     }
 
     /// Whether what could be read at a step tells nothing of the present: there was no answer, or it has
@@ -90,7 +93,8 @@ impl<'a> Sight<'a> {
     }
 
     fn is_stale(&self, step: usize) -> bool {
-        (real(step) * STEP).rem_euclid(STALE_EVERY) >= STALE_EVERY - self.course.plant.stale_seconds
+        let stale = self.course.plant.stale_seconds;
+        stale > 0.0 && (real(step) * STEP).rem_euclid(STALE_EVERY) >= STALE_EVERY - stale
     }
 
     fn snapshot(&self, plant: &Running<'_>) -> Snapshot {
@@ -116,6 +120,35 @@ pub fn time(step: usize) -> Timestamp {
     let seconds = records_covering(real(step) * STEP).and_then(|seconds| i64::try_from(seconds).ok());
     let epoch = Timestamp::from_second(EPOCH).unwrap_or(Timestamp::UNIX_EPOCH);
     epoch.checked_add(SignedDuration::from_secs(seconds.unwrap_or(0))).unwrap_or(Timestamp::MAX)
+}
+
+/// What a broker would say of one partition.
+#[derive(Debug, Clone, Copy)]
+struct Offsets {
+    end: i64,
+    committed: i64,
+    /// The end at the objective's age ago.
+    past: i64,
+    arrived: Option<u64>,
+    consumed: Option<u64>,
+}
+
+impl Offsets {
+    /// Of a partition with a share of all records: all that arrived, all that were processed, all that had
+    /// arrived at the objective's age ago, and the first two of the look before.
+    fn of(share: f64, end: f64, position: f64, past: f64, before: Option<(f64, f64)>) -> Self {
+        let offset = |records: f64| {
+            records_covering((records * share).floor()).and_then(|whole| i64::try_from(whole).ok())
+        };
+        let (end, committed) = (offset(end).unwrap_or(0), offset(position).unwrap_or(0));
+        Self {
+            end,
+            committed,
+            past: offset(past).unwrap_or(0),
+            arrived: before.and_then(|(was, _)| Some(records_between(offset(was)?, end))),
+            consumed: before.and_then(|(_, was)| Some(records_between(offset(was)?, committed))),
+        }
+    }
 }
 
 /// Builds the engine's observations, in one place that is used again and again.
@@ -207,7 +240,11 @@ impl<'a> Eyes<'a> {
         reading.quality = Quality::Ok;
         reading.problem = None;
         reading.sampled_at = time(seen.step);
-        reading.group = if seen.stopped { GroupState::Rebalancing } else { GroupState::Stable };
+        reading.group = match seen {
+            Snapshot { members: 0, .. } => GroupState::Empty,
+            Snapshot { stopped: true, .. } => GroupState::Rebalancing,
+            Snapshot { .. } => GroupState::Stable,
+        };
         if self.before.is_some_and(|last| last.step == seen.step) {
             // The same answer again.
             return;
@@ -217,17 +254,20 @@ impl<'a> Eyes<'a> {
         let window_start = self.course.arrived_at(real(seen.step) - self.window / STEP);
         let age = self.course.age(seen.position, seen.step, &mut self.oldest);
         let then = before.map(|before| (self.course.arrived(before.step), before.position));
+        let mut told: Option<(f64, Offsets)> = None;
         for (partition, share) in reading.partitions.iter_mut().zip(&self.shares) {
-            let offset = |records: f64| {
-                records_covering((records * share).floor()).and_then(|whole| i64::try_from(whole).ok())
+            // Without skew all partitions are alike.
+            let offsets = match told {
+                Some((same, offsets)) if same.to_bits() == share.to_bits() => offsets,
+                _ => Offsets::of(*share, end, seen.position, window_start, then),
             };
-            let (end, committed) = (offset(end).unwrap_or(0), offset(seen.position).unwrap_or(0));
-            let past = offset(window_start).unwrap_or(0);
+            told = Some((*share, offsets));
+            let Offsets { end, committed, past, arrived, consumed } = offsets;
             partition.end = Some(end);
             partition.committed = Some(committed);
             partition.lag = Some(records_between(committed, end));
-            partition.arrived = then.and_then(|(was, _)| Some(records_between(offset(was)?, end)));
-            partition.consumed = then.and_then(|(_, was)| Some(records_between(offset(was)?, committed)));
+            partition.arrived = arrived;
+            partition.consumed = consumed;
             partition.arrived_in_window = Some(records_between(past, end));
             partition.overdue = Some(committed < past);
             partition.age_seconds = Some(if committed < end { age } else { 0.0 });

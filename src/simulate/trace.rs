@@ -5,6 +5,8 @@ use super::numbers::{count, quantile, real};
 
 /// The first line of every trace.
 const HEADER: &str = "t_seconds,events_per_second";
+/// Times and rates beyond this are mistakes, and sums of them would be.
+const MOST: f64 = 1e12;
 /// Rows up to this length hold their value; longer ones are only means, and are joined by straight lines.
 const HELD_SECONDS: f64 = 60.0;
 
@@ -31,8 +33,9 @@ impl Trace {
             .map(|(index, line)| (index + 1, line.trim()))
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let (number, header) = lines.next().ok_or_else(|| wrong(1, format!("empty: expected `{HEADER}`")))?;
-        if header.trim_start_matches('\u{feff}') != HEADER {
-            return Err(wrong(number, format!("`{header}` is not the header `{HEADER}`")));
+        if !is_header(header) {
+            let problem = format!("`{header}` is not the header: put `{HEADER}` as the first line");
+            return Err(wrong(number, problem));
         }
         let (mut times, mut rates, mut last) = (Vec::new(), Vec::new(), number);
         for (number, line) in lines {
@@ -43,9 +46,17 @@ impl Trace {
             last = number;
         }
         let [first, second, ..] = times[..] else {
-            return Err(wrong(last, "at least two rows are needed to tell the step".to_owned()));
+            let problem = "at least two rows are needed to tell the step: add the next one";
+            return Err(wrong(last, problem.to_owned()));
         };
         Ok(Self { name: name.to_owned(), step: second - first, rates })
+    }
+
+    /// The trace as a file that can be read again.
+    pub fn to_csv(&self) -> String {
+        let row = |(place, rate): (usize, &f64)| format!("{},{rate}\n", self.step * real(place));
+        let rows: Vec<String> = self.rates.iter().enumerate().map(row).collect();
+        format!("{HEADER}\n{}", rows.concat())
     }
 
     /// Seconds from start to end.
@@ -71,6 +82,10 @@ impl Trace {
     /// Records that arrive in each whole step of `dt` seconds.
     pub fn arrivals(&self, dt: f64) -> Vec<f64> {
         let steps = count((self.seconds() / dt + 1e-6).floor());
+        if steps == 0 {
+            // Less than a step is a step at its mean.
+            return vec![self.mean() * dt];
+        }
         (0..steps)
             .map(|step| {
                 let from = real(step) * dt;
@@ -106,18 +121,32 @@ impl Trace {
     }
 }
 
+/// Capitals, quotes and blanks make no other header.
+fn is_header(line: &str) -> bool {
+    let bare = |text: &str| text.trim().trim_matches('"').trim().to_lowercase();
+    let line = line.trim_start_matches('\u{feff}');
+    line.split(',').map(bare).eq(HEADER.split(',').map(str::to_owned))
+}
+
 fn row(line: &str) -> Result<(f64, f64), String> {
-    let number = |text: &str, what: &str| match text.trim().parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        _ => Err(format!("`{}` is no {what}", text.trim())),
+    const UNKNOWN: &str = "a rate that is not known has to be filled in, with that before it for example";
+    let number = |text: &str, what: &str, cure: &str| {
+        let text = text.trim().trim_matches('"');
+        match text.parse::<f64>() {
+            Ok(value) if (-MOST..=MOST).contains(&value) => Ok(value),
+            Ok(value) if value.is_nan() || text.is_empty() => Err(format!("`{text}` is no {what}: {cure}")),
+            Ok(_) => Err(format!("`{text}` is no {what}: expected at most {MOST:e}")),
+            Err(_) => Err(format!("`{text}` is no {what}: {cure}")),
+        }
     };
     let mut fields = line.split(',');
     let (Some(time), Some(rate), None) = (fields.next(), fields.next(), fields.next()) else {
         return Err(format!("`{line}` has not the two fields of `{HEADER}`"));
     };
-    let (time, rate) = (number(time, "time in seconds")?, number(rate, "rate")?);
+    let time = number(time, "time in seconds", "expected a number such as 0, 15, 30")?;
+    let rate = number(rate, "rate", UNKNOWN)?;
     if rate < 0.0 {
-        return Err(format!("{rate} events/s: a rate cannot be negative"));
+        return Err(format!("{rate} events/s: a rate cannot be negative: {UNKNOWN}"));
     }
     Ok((time, rate))
 }
@@ -134,10 +163,18 @@ fn fits(times: &[f64], time: f64) -> Result<(), String> {
         };
     };
     let step = second - first;
-    if (time - last - step).abs() > step * 1e-3 {
-        return Err(format!("{time} s comes {} s after {last} s, but the step is {step} s", time - last));
+    let after = time - last;
+    if (after - step).abs() <= step * 1e-3 {
+        return Ok(());
     }
-    Ok(())
+    let cure = match after / step {
+        ratio if ratio > 1.5 => {
+            format!("rows are missing: add those from {} s on, with their rates", last + step)
+        }
+        ratio if ratio <= 0.0 => "sort the rows by time, each time once".to_owned(),
+        _ => "resample the trace to a fixed step".to_owned(),
+    };
+    Err(format!("{time} s comes {after} s after {last} s, but the step is {step} s: {cure}"))
 }
 
 #[cfg(test)]
@@ -160,9 +197,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back() {
+        let trace = Trace { name: "t".to_owned(), step: 20.0, rates: vec![0.125, 3e9, 0.0] };
+        assert_eq!(Trace::read("t", &trace.to_csv()).unwrap(), trace);
+    }
+
+    #[test]
     fn long_rows_are_joined_between_their_middles() {
         let trace = Trace::read("t", "t_seconds,events_per_second\n0,10\n120,20\n").unwrap();
         close(&trace.arrivals(60.0), &[600.0, 60.0 * 12.5, 60.0 * 17.5, 60.0 * 20.0]);
+    }
+
+    #[test]
+    fn a_header_is_one_in_capitals_and_quotes_too() {
+        for header in ["T_Seconds,Events_Per_Second", "\"t_seconds\", \"events_per_second\"", "\u{feff}# a\n"]
+        {
+            let header =
+                if header.ends_with('\n') { format!("# ours\r\n{HEADER}") } else { header.to_owned() };
+            let trace = Trace::read("t", &format!("{header}\r\n0,10\r\n20,\"40\"\r\n")).unwrap();
+            close(&trace.rates, &[10.0, 40.0]);
+        }
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_step_is_one_at_its_mean() {
+        let trace = Trace::read("t", "t_seconds,events_per_second\n0,10\n1,20\n2,30\n").unwrap();
+        close(&trace.arrivals(15.0), &[300.0]);
     }
 
     #[test]
@@ -171,12 +231,27 @@ mod tests {
         assert_eq!(said(""), "x.csv:1: empty: expected `t_seconds,events_per_second`");
         assert_eq!(
             said("time,rate\n"),
-            "x.csv:1: `time,rate` is not the header `t_seconds,events_per_second`"
+            "x.csv:1: `time,rate` is not the header: put `t_seconds,events_per_second` as the first line"
         );
         let rows = |rows: &str| said(&format!("{HEADER}\n{rows}"));
-        assert_eq!(rows("0,1\n15,many\n"), "x.csv:3: `many` is no rate");
-        assert_eq!(rows("0,1\n\n15,-2\n"), "x.csv:4: -2 events/s: a rate cannot be negative");
-        assert_eq!(rows("0,1\n15,2\n45,2\n"), "x.csv:4: 45 s comes 30 s after 15 s, but the step is 15 s");
+        let cure = "a rate that is not known has to be filled in, with that before it for example";
+        assert_eq!(rows("0,1\n15,many\n"), format!("x.csv:3: `many` is no rate: {cure}"));
+        assert_eq!(rows("0,1\n15,NaN\n"), format!("x.csv:3: `NaN` is no rate: {cure}"));
+        assert_eq!(rows("0,1\n15,\n"), format!("x.csv:3: `` is no rate: {cure}"));
+        assert_eq!(rows("0,1\n15,inf\n"), "x.csv:3: `inf` is no rate: expected at most 1e12");
+        assert_eq!(
+            rows("0,1\n\n15,-2\n"),
+            format!("x.csv:4: -2 events/s: a rate cannot be negative: {cure}")
+        );
+        assert_eq!(
+            rows("0,1\n15,2\n45,2\n"),
+            "x.csv:4: 45 s comes 30 s after 15 s, but the step is 15 s: rows are missing: \
+             add those from 30 s on, with their rates"
+        );
+        assert_eq!(
+            rows("0,1\n15,2\n15,2\n"),
+            "x.csv:4: 15 s comes 0 s after 15 s, but the step is 15 s: sort the rows by time, each time once"
+        );
         assert_eq!(
             rows("5,1\n5,2\n"),
             "x.csv:3: 5 s does not come after 5 s: times must rise by a fixed step"
@@ -185,6 +260,6 @@ mod tests {
             rows("0,1,2\n"),
             "x.csv:2: `0,1,2` has not the two fields of `t_seconds,events_per_second`"
         );
-        assert_eq!(rows("0,1\n"), "x.csv:2: at least two rows are needed to tell the step");
+        assert_eq!(rows("0,1\n"), "x.csv:2: at least two rows are needed to tell the step: add the next one");
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Source;
 use super::flink::BusyShare;
 use super::kafka::Cluster;
-use super::prometheus::Server;
+use super::prometheus::{History, HistoryError, Server};
 use crate::flink::{Clusters, JobWatch};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
@@ -89,6 +91,21 @@ impl Connections {
     fn job(&self, cluster: &str, job: &str) -> Result<Arc<JobWatch>, SourceError> {
         let unknown = || SourceError::Unknown { kind: "flink", name: cluster.to_owned() };
         self.flink.job(cluster, job).ok_or_else(unknown)
+    }
+
+    /// What a PromQL query yields at every step of a stretch of the past.
+    pub async fn history(
+        &self,
+        server: &str,
+        query: &str,
+        (from, until): (Timestamp, Timestamp),
+        step: TimeSpan,
+    ) -> Result<History, HistoryError> {
+        let unknown = || {
+            let problem = "the settings have no connection of that name".to_owned();
+            HistoryError { server: server.to_owned(), problem }
+        };
+        self.prometheus.get(server).ok_or_else(unknown)?.history(query, from, until, step).await
     }
 
     /// How every server is doing.

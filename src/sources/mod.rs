@@ -16,6 +16,7 @@ use crate::policy::TimeSpan;
 use crate::policy::source::SourceSpec;
 
 pub use connections::{ConnectionStatus, Connections, SourceError, SweepStats};
+pub use prometheus::{History, HistoryError};
 
 /// One policy's source.
 pub trait Source: Send + Sync {

@@ -69,7 +69,8 @@ fn a_recipe_keeps_its_meaning_through_json() {
 
 #[test]
 fn the_schema_files_are_what_the_code_says() {
-    for (name, document) in [("settings", Document::Settings), ("policy", Document::Policy)] {
+    let all = [("settings", Document::Settings), ("policy", Document::Policy), ("plant", Document::Plant)];
+    for (name, document) in all {
         let path = config().join(format!("schema/{name}.json"));
         let stored = std::fs::read_to_string(&path).unwrap_or_default();
         let cure = format!("regenerate: cargo run -- schema {name} > config/schema/{name}.json");

@@ -3,6 +3,7 @@
 
 mod html;
 mod report;
+pub(crate) mod svg;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -14,11 +15,12 @@ use anyhow::{Context, bail};
 use self::report::Report;
 use super::output;
 use crate::policy::read::read_policies;
-use crate::policy::{Objective, Replicas, Rules, TimeSpan};
+use crate::policy::{Objective, Policy, Rules, TimeSpan};
 use crate::simulate::contest::Contest;
 use crate::simulate::course::{Course, STEP};
 use crate::simulate::generate::generate;
 use crate::simulate::plant::{PRESETS, Plant};
+use crate::simulate::plant_file::read_plant;
 use crate::simulate::race::default_rules;
 use crate::simulate::rivals::{RIVALS, Rival};
 use crate::simulate::trace::Trace;
@@ -36,16 +38,26 @@ pub struct Args {
     /// How long the generated load lasts
     #[arg(long, value_name = "TIME", default_value = "2d", requires = "generate")]
     length: TimeSpan,
+    /// A policy whose bounds, objective and damping Tidegate decides by; the first of the file
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Plays the trace so many times as fast
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+    #[command(flatten)]
+    show: Show,
+}
+
+/// What a trace is run on, against whom, and how the answer is written.
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
     /// What is scaled: consumer-eager, consumer-cooperative, flink, flink-in-place, flink-heavy, spark, or a
-    /// file of NAME=VALUE lines, of which `preset=` names what it starts from
+    /// YAML file of figures, of which `preset` names what it starts from (see `tidegate schema plant`)
     #[arg(long, value_name = "NAME|FILE", default_value = "consumer-eager")]
     plant: String,
     /// Changes a figure of the plant, such as `start_seconds=30` or `skew=0.8`; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// A policy whose bounds, objective and damping Tidegate decides by; the first of the file
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
     /// Names the chance; the same seed gives the same output
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,14 +67,13 @@ pub struct Args {
     /// Who else takes part: all, none, or names with commas
     #[arg(long, value_name = "NAMES", default_value = "all", value_parser = rivals)]
     rivals: Rivals,
-    /// Leave out what 5 minutes, 15 minutes and an hour of perfect foresight would be worth: on months of
-    /// trace it takes most of the time
+    /// Only the headline: leave out what foresight would be worth, disturbances, and other weights
     #[arg(long)]
-    no_foresight: bool,
-    /// Run everybody again under capacity noise, skew, late, lost and stale metrics, slow starts, a narrow
-    /// downstream and an outage
-    #[arg(long)]
-    robustness: bool,
+    quick: bool,
+    /// Run everybody again under each disturbance and by other weights even where the trace is longer than
+    /// ten days
+    #[arg(long, conflicts_with = "quick")]
+    full: bool,
     /// How to write the answer
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -81,43 +92,57 @@ enum Format {
     Html,
 }
 
+/// Steps of a trace on which nobody waits for more than the headline, unless they ask for it: ten days.
+const LONG: usize = 57_600;
+
 #[derive(Debug, Clone)]
 struct Rivals(Vec<Rival>);
 
 /// Runs the trace, and writes the scorecard.
 #[expect(clippy::needless_pass_by_value, reason = "commands own their arguments")]
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let trace = args.load()?;
-    let mut plant = load_plant(&args.plant)?;
-    for assignment in &args.set {
-        plant.set(assignment)?;
+    let mut trace = args.load()?;
+    trace.step /= args.speed;
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    args.show.run(&trace, policy.map(|policy| policy.rules))
+}
+
+impl Show {
+    /// Runs a trace, and writes the scorecard. A policy's bounds and objective hold for everybody.
+    pub(super) fn run(&self, trace: &Trace, policy: Option<Rules>) -> anyhow::Result<ExitCode> {
+        let mut plant = load_plant(&self.plant)?;
+        for assignment in &self.set {
+            plant.set(assignment)?;
+        }
+        if let Some(rules) = &policy {
+            bounds(rules, &mut plant);
+        }
+        let course = Course::new(trace, &plant, self.seed)?;
+        let rules = policy.unwrap_or_else(|| default_rules(&course));
+        let again = self.full || (!self.quick && course.steps() <= LONG);
+        let contest = Contest {
+            course: &course,
+            rules: &rules,
+            seed: self.seed,
+            judge_from: self.judge_from,
+            rivals: &self.rivals.0,
+            foresight: !self.quick,
+            recovery: true,
+            robustness: again,
+            weights: again,
+            plots: self.format == Format::Html,
+        };
+        let outcome = contest.run(progress);
+        progress_ends()?;
+        let (report, plots) = Report::new(trace, &contest, outcome);
+        output::print(&match self.format {
+            Format::Table => report.table(),
+            Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+            Format::Markdown => report.markdown(),
+            Format::Html => html::page(&report, &plots),
+        })?;
+        Ok(ExitCode::SUCCESS)
     }
-    let policy = args.policy.as_deref().map(read_rules).transpose()?;
-    if let Some(rules) = &policy {
-        bounds(rules, &mut plant);
-    }
-    let course = Course::new(&trace, &plant, args.seed)?;
-    let rules = policy.unwrap_or_else(|| default_rules(&course));
-    let contest = Contest {
-        course: &course,
-        rules: &rules,
-        seed: args.seed,
-        judge_from: args.judge_from,
-        rivals: &args.rivals.0,
-        foresight: !args.no_foresight,
-        robustness: args.robustness,
-        plots: args.format == Format::Html,
-    };
-    let outcome = contest.run(progress);
-    progress_ends()?;
-    let (report, plots) = Report::new(&trace, &contest, outcome);
-    output::print(&match args.format {
-        Format::Table => report.table(),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-        Format::Markdown => report.markdown(),
-        Format::Html => html::page(&report, &plots),
-    })?;
-    Ok(ExitCode::SUCCESS)
 }
 
 impl Args {
@@ -127,7 +152,7 @@ impl Args {
                 let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
                 Ok(Trace::read(&file.display().to_string(), &text)?)
             }
-            (None, Some(spec)) => Ok(generate(spec, self.length, self.seed)?),
+            (None, Some(spec)) => Ok(generate(spec, self.length, self.show.seed)?),
             (None, None) => bail!("either --trace or --generate is needed"),
         }
     }
@@ -140,16 +165,25 @@ fn load_plant(name: &str) -> anyhow::Result<Plant> {
     let text = fs::read_to_string(name)
         .with_context(|| format!("`{name}` is neither a file nor one of {}", PRESETS.join(", ")))?;
     let stem = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
-    Plant::read(&stem, &text).with_context(|| name.to_owned())
+    read_plant(name, &stem, &text).map_err(|problems| {
+        anyhow::anyhow!(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
 }
 
-fn read_rules(file: &Path) -> anyhow::Result<Rules> {
+/// The first policy of a file.
+pub(super) fn read_policy(file: &Path) -> anyhow::Result<Policy> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).with_context(|| name.clone())?;
     let interval = TimeSpan(std::time::Duration::from_secs_f64(STEP));
-    let parsed = read_policies(&name, &text, Some("default"), interval).into_iter().next();
-    match parsed.map(|parsed| parsed.result) {
-        Some(Ok(policy)) => Ok(policy.rules),
+    let first =
+        |home| read_policies(&name, &text, home, interval).into_iter().next().map(|parsed| parsed.result);
+    // One without a namespace is as good: nothing is looked up in it.
+    let parsed = match first(None) {
+        Some(Err(problems)) => first(Some("default")).filter(Result::is_ok).or(Some(Err(problems))),
+        parsed => parsed,
+    };
+    match parsed {
+        Some(Ok(policy)) => Ok(policy),
         Some(Err(problems)) => {
             bail!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         }
@@ -157,12 +191,20 @@ fn read_rules(file: &Path) -> anyhow::Result<Rules> {
     }
 }
 
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse::<f64>().ok().filter(|speed| (0.001..=1000.0).contains(speed));
+    speed.ok_or_else(|| format!("`{text}` is no speed: expected 0.001 to 1000"))
+}
+
 /// The policy's bounds and objective are the plant's too: everybody is held to them.
 fn bounds(rules: &Rules, plant: &mut Plant) {
-    plant.min_replicas = rules.min_replicas.max(Replicas(1)).0;
+    plant.min_replicas = rules.min_replicas.0;
     plant.max_replicas = rules.max_replicas.0;
     if let Objective::MaxLag { max_lag, .. } = rules.objective {
         plant.objective_seconds = max_lag.as_secs_f64();
+    }
+    if let Some(capacity) = rules.capacity_per_replica.filter(|_| plant.capacity <= 0.0) {
+        plant.capacity = capacity;
     }
 }
 

@@ -4,9 +4,11 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::engine::explain::{number, seconds};
-use crate::simulate::contest::{Contest, Foresight, LimitReport, Outcome, Plots, Standing};
+use crate::simulate::contest::Contest;
 use crate::simulate::plant::Plant;
+use crate::simulate::standing::{Foresight, LimitReport, Outcome, Plots, Standing};
 use crate::simulate::trace::Trace;
+use crate::simulate::weights::WeightedLimit;
 
 /// Everything that a contest brought.
 #[derive(Debug, Serialize)]
@@ -69,6 +71,18 @@ impl Report {
 
     pub(super) fn objective(&self) -> f64 {
         self.plant.objective_seconds
+    }
+
+    /// The optimum by other weights.
+    pub(super) fn weights(&self) -> &[WeightedLimit] {
+        &self.limit.weights
+    }
+
+    /// What foresight is worth, to be marked in a chart.
+    pub(super) fn foresight_marks(&self) -> Vec<(String, f64)> {
+        let rung = self.limit.foresight.iter().find(|rung| rung.horizon_seconds > 600.0);
+        let mark = |rung: &Foresight| (format!("{} of foresight", seconds(rung.horizon_seconds)), rung.rho);
+        rung.map(mark).into_iter().collect()
     }
 
     pub(super) fn title(&self) -> [String; 3] {
@@ -143,14 +157,9 @@ impl Report {
                 let rival = best.map_or_else(String::new, |(policy, bearing)| {
                     format!("; best of the others: {} with {:.2}", policy.title(), bearing.rho)
                 });
-                let recovery = own.recovery_minutes.map(|minutes| format!(", recovered in {minutes:.1} min"));
                 format!(
-                    "{}: rho {:.2} ({:+.0} %), {} moves down while blind{}{rival}",
-                    own.disturbance,
-                    own.rho,
-                    own.loss_percent,
-                    own.lowered_while_blind,
-                    recovery.unwrap_or_default()
+                    "{}: rho {:.2} ({:+.0} %), {} moves down while blind{rival}",
+                    own.disturbance, own.rho, own.loss_percent, own.lowered_while_blind
                 )
             })
             .collect()

@@ -27,16 +27,20 @@ impl Rule for HpaCpu {
         } else {
             ((ready * ratio + waiting) / (ready + waiting)).min(1.0)
         };
-        let asked = proportional(signals.asked, signals.asked, counted);
+        // Without a cluster's feature gate an HPA never asks for none.
+        let asked = proportional(signals.asked, signals.asked, counted).max(1);
         self.behavior.damp(signals.second, signals.asked, asked)
     }
 }
 
+/// At a target share of CPU, with so many seconds until it goes down.
+pub(super) fn at(course: &Course, target: f64, window: f64) -> Candidate {
+    let rule = HpaCpu { target, capacity: course.capacity, behavior: Behavior::new(window) };
+    Candidate::new(format!("CPU at {target}, down after {window} s"), rule)
+}
+
 pub(super) fn grid(course: &Course) -> Vec<Candidate> {
-    let candidate = |target: f64, window: f64| {
-        let rule = HpaCpu { target, capacity: course.capacity, behavior: Behavior::new(window) };
-        Candidate::new(format!("CPU at {target}, down after {window} s"), rule)
-    };
+    let candidate = |target: f64, window: f64| at(course, target, window);
     let mut grid = vec![candidate(0.7, 300.0)];
     grid.extend([0.5, 0.6, 0.8, 0.85].map(|target| candidate(target, 300.0)));
     for window in [900.0, 1800.0] {

@@ -12,6 +12,7 @@ mod hpa_cpu;
 mod keda_lag;
 mod managed_flink;
 mod panw;
+mod spark_dynamic;
 mod spark_streaming;
 mod static_peak;
 
@@ -62,7 +63,7 @@ pub struct Rival {
 }
 
 /// All of them, in the order of reports.
-pub const RIVALS: [Rival; 10] = [
+pub const RIVALS: [Rival; 11] = [
     Rival { name: "static-peak", grid: static_peak::grid },
     Rival { name: "hpa-cpu", grid: hpa_cpu::grid },
     Rival { name: "keda-lag", grid: keda_lag::grid },
@@ -73,7 +74,14 @@ pub const RIVALS: [Rival; 10] = [
     Rival { name: "palo-alto", grid: panw::grid },
     Rival { name: "managed-flink", grid: managed_flink::grid },
     Rival { name: "spark-streaming", grid: spark_streaming::grid },
+    Rival { name: "spark-dynamic-allocation", grid: spark_dynamic::grid },
 ];
+
+/// The two rules of the measured runs that [`super::validity`] holds the plant against: an HPA on CPU at 35 %, and the
+/// operator's autoscaler of its release 1.6, at a target of 0.35, as those runs had it.
+pub(super) fn measured(course: &Course) -> [Candidate; 2] {
+    [hpa_cpu::at(course, 0.35, 300.0), flink::of_release_1_6(course)]
+}
 
 /// The least whole number of replicas that covers a share.
 fn covering(share: f64) -> u32 {

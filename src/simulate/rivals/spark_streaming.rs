@@ -2,8 +2,6 @@
 //! Source: apache/spark, streaming/scheduler/`ExecutorAllocationManager`: at every scaling interval the
 //! mean batch time over the batch interval is looked at; from 0.9 on as many executors are added as the
 //! ratio rounds to, up to 0.3 one is killed.
-//!
-//! Core dynamic allocation is no rival: with a stream that never idles for a minute it never shrinks.
 
 use super::{Candidate, Rule, Signals, covering};
 use crate::simulate::course::Course;

@@ -64,6 +64,30 @@ struct Envelope {
 
 /// The one number of an answer, or why there is none.
 pub(super) fn interpret(status: StatusCode, body: &[u8]) -> Result<Value, Refusal> {
+    let (data, warning) = open(status, body)?;
+    number(data).map(|(number, evaluated_at)| Value { number, evaluated_at, warning })
+}
+
+/// The one series of a range's answer: seconds since 1970 and values.
+pub(super) fn points(status: StatusCode, body: &[u8]) -> Result<Vec<(f64, f64)>, Refusal> {
+    let (data, _) = open(status, body)?;
+    match serde_json::from_value::<Data>(data) {
+        Ok(Data::Matrix(series)) => match series.as_slice() {
+            // Nothing in this part of the past: the steps are unknown.
+            [] => Ok(Vec::new()),
+            [one] => Ok(one.samples().iter().map(|sample| (sample.timestamp(), sample.value())).collect()),
+            several => Err(too_many(several.len())),
+        },
+        Ok(Data::Scalar(_) | Data::Vector(_)) | Err(_) => Err(Refusal::rejected("the query yields no range")),
+    }
+}
+
+fn too_many(series: usize) -> Refusal {
+    Refusal::rejected(format!("the query yields {series} series, one is wanted: wrap it in sum() or max()"))
+}
+
+/// What an answer holds, and what it warns of; or why it holds nothing.
+fn open(status: StatusCode, body: &[u8]) -> Result<(serde_json::Value, Option<String>), Refusal> {
     let envelope: Option<Envelope> = serde_json::from_slice(body).ok();
     match (status, envelope) {
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
@@ -78,7 +102,7 @@ pub(super) fn interpret(status: StatusCode, body: &[u8]) -> Result<Value, Refusa
         }
         (status, Some(Envelope { data: Some(data), warnings, .. })) if status.is_success() => {
             let warning = (!warnings.is_empty()).then(|| one_line(&warnings.join("; ")));
-            number(data).map(|(number, evaluated_at)| Value { number, evaluated_at, warning })
+            Ok((data, warning))
         }
         (status, _) if status.is_success() => {
             Err(Refusal::missing("the answer is not that of a query API: check url"))
@@ -97,10 +121,7 @@ fn number(data: serde_json::Value) -> Result<(f64, f64), Refusal> {
         Ok(Data::Vector(series)) => match series.as_slice() {
             [] => Err(Refusal::missing(EMPTY)),
             [one] => Ok((one.sample().value(), one.sample().timestamp())),
-            several => Err(Refusal::rejected(format!(
-                "the query yields {} series, one is wanted: wrap it in sum() or max()",
-                several.len()
-            ))),
+            several => Err(too_many(several.len())),
         },
         Ok(Data::Matrix(_)) => {
             Err(Refusal::rejected("the query yields a range: wrap it in rate() or a function over time"))

@@ -7,6 +7,7 @@
 //! limit says so itself: `lag and time() - timestamp(lag) < 60`.
 
 mod answer;
+mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use prometheus_http_query::{Client, Error};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
 use self::answer::{EMPTY, Refusal, Value, body, innermost, interpret};
+pub use self::history::{History, HistoryError};
 use super::meter::Meter;
 use super::{ConnectionStatus, Source};
 use crate::engine::observation::{Meaning, MetricReading, Quality, SourceReading};

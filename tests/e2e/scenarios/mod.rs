@@ -1,5 +1,6 @@
 //! The scenarios.
 
+mod backtest;
 mod beside_keda;
 mod chart;
 mod closed_loop;
@@ -67,6 +68,7 @@ scenarios! {
     "broken-policy": 1, faults::a_policy_is_broken_by_an_edit;
     "topic-recreated": 1, faults::a_topic_is_deleted_and_recreated;
     "retention": 1, faults::retention_passes_the_commit;
+    "backtest": 1, backtest::the_past_of_a_real_server;
     "hpa": 1, hpa::bounds_beside_the_real_controller;
     "dry-run": 1, dry_run::nothing_is_written_and_the_decisions_are_the_same;
     "transactions": 1, transactions::a_marker_stays_behind_a_consumer_of_librdkafka;
