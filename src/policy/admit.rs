@@ -265,13 +265,23 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
     let kafka: Vec<_> = connections.kafka.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let prometheus: Vec<_> =
         connections.prometheus.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
+    let spark: Vec<_> = connections.spark.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let namespace = &policy.id.namespace;
     let mut flaws = Vec::new();
-    for (index, source) in policy.sources.iter().enumerate() {
-        let (kind, path, wanted, known) = match source {
-            SourceSpec::KafkaLag(lag) => ("Kafka", "kafkaLag.cluster", &lag.cluster, &kafka),
-            SourceSpec::Prometheus(query) => ("Prometheus", "prometheus.server", &query.server, &prometheus),
+    let named = policy.sources.iter().enumerate().flat_map(|(index, source)| {
+        let names = match source {
+            SourceSpec::KafkaLag(lag) => vec![("Kafka", "kafkaLag.cluster", &lag.cluster, &kafka)],
+            SourceSpec::Prometheus(query) => {
+                vec![("Prometheus", "prometheus.server", &query.server, &prometheus)]
+            }
+            SourceSpec::Spark(query) => vec![
+                ("Spark", "spark.app", &query.app, &spark),
+                ("Kafka", "spark.cluster", &query.cluster, &kafka),
+            ],
         };
+        names.into_iter().map(move |name| (index, name))
+    });
+    for (index, (kind, path, wanted, known)) in named {
         let allowed = |namespaces: &[String]| namespaces.iter().any(|each| each == "*" || each == namespace);
         // Connections of other namespaces are nobody's business here: they are not suggested.
         let usable: Vec<&str> =

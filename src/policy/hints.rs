@@ -48,8 +48,17 @@ pub(crate) fn familiar(holder: &str, field: &str) -> Option<&'static str> {
     FAMILIAR.iter().find(|(name, _)| in_policy && *name == field).map(|(_, cure)| *cure)
 }
 
-const POLICY_MAPPINGS: &[&str] =
-    &["spec", "metadata", "target", "sources", "kafkaLag", "objective", "fallback", "scaleTargetRef"];
+const POLICY_MAPPINGS: &[&str] = &[
+    "spec",
+    "metadata",
+    "target",
+    "sources",
+    "kafkaLag",
+    "spark",
+    "objective",
+    "fallback",
+    "scaleTargetRef",
+];
 
 /// Names of KEDA and HPA, and where their meaning lives here.
 const FAMILIAR: &[(&str, &str)] = &[

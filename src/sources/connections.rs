@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Source;
 use super::kafka::Cluster;
 use super::prometheus::Server;
+use super::spark::App;
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
 use crate::policy::source::SourceSpec;
@@ -14,6 +15,7 @@ use crate::policy::source::SourceSpec;
 pub struct Connections {
     kafka: BTreeMap<String, Arc<Cluster>>,
     prometheus: BTreeMap<String, Arc<Server>>,
+    spark: BTreeMap<String, Arc<App>>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -21,6 +23,7 @@ impl std::fmt::Debug for Connections {
         f.debug_struct("Connections")
             .field("kafka", &self.kafka.keys())
             .field("prometheus", &self.prometheus.keys())
+            .field("spark", &self.spark.keys())
             .finish()
     }
 }
@@ -36,7 +39,8 @@ impl Connections {
         let kafka = names.kafka.iter().map(cluster).collect::<Result<_, SourceError>>()?;
         let prometheus =
             names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
-        Ok(Self { kafka, prometheus: prometheus.collect() })
+        let spark = names.spark.iter().map(|(name, to)| (name.clone(), App::new(name, to, limits)));
+        Ok(Self { kafka, prometheus: prometheus.collect(), spark: spark.collect() })
     }
 
     /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
@@ -48,9 +52,10 @@ impl Connections {
         interval: TimeSpan,
     ) -> Result<Arc<dyn Source>, SourceError> {
         match spec {
-            SourceSpec::KafkaLag(lag) => match self.kafka.get(&lag.cluster) {
-                Some(cluster) => Ok(cluster.source(lag, window, interval)),
-                None => Err(SourceError::Unknown { kind: "kafka", name: lag.cluster.clone() }),
+            SourceSpec::KafkaLag(lag) => Ok(self.cluster(&lag.cluster)?.source(lag, window, interval)),
+            SourceSpec::Spark(query) => match self.spark.get(&query.app) {
+                Some(app) => Ok(app.source(query, self.cluster(&query.cluster)?, window, interval)),
+                None => Err(SourceError::Unknown { kind: "spark", name: query.app.clone() }),
             },
             SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
                 Some(server) => Ok(server.source(query, interval)),
@@ -59,10 +64,16 @@ impl Connections {
         }
     }
 
+    fn cluster(&self, name: &str) -> Result<&Arc<Cluster>, SourceError> {
+        let unknown = || SourceError::Unknown { kind: "kafka", name: name.to_owned() };
+        self.kafka.get(name).ok_or_else(unknown)
+    }
+
     /// How every server is doing.
     pub fn status(&self) -> Vec<ConnectionStatus> {
         let kafka = self.kafka.values().map(|cluster| cluster.status());
-        kafka.chain(self.prometheus.values().map(|server| server.status())).collect()
+        let prometheus = self.prometheus.values().map(|server| server.status());
+        kafka.chain(prometheus).chain(self.spark.values().map(|app| app.status())).collect()
     }
 
     /// What the last sweep of every Kafka cluster cost, and which one it was.
@@ -86,7 +97,7 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionStatus {
-    /// `kafka` or `prometheus`.
+    /// `kafka`, `prometheus` or `spark`.
     pub kind: &'static str,
     /// Its name in the settings.
     pub name: String,
@@ -120,7 +131,7 @@ pub enum SourceError {
     /// The settings name no such server.
     #[error("the settings have no {kind} connection named {name}")]
     Unknown {
-        /// `kafka` or `prometheus`.
+        /// `kafka`, `prometheus` or `spark`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,

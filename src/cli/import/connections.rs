@@ -115,6 +115,7 @@ impl Connections {
         Settings {
             kafka: clusters.map(|one| (one.name.clone(), one.settings())).collect(),
             prometheus: servers.map(|one| (one.name.clone(), one.settings())).collect(),
+            ..Settings::default()
         }
     }
 }

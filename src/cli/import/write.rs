@@ -114,7 +114,7 @@ pub(super) fn documents(entries: &[Entry], connections: &Connections) -> anyhow:
     let sources =
         entries.iter().filter_map(|entry| entry.policy.as_ref()).flat_map(|one| &one.0.spec.sources);
     let settings = connections.settings(&sources);
-    let Settings { kafka, prometheus } = &settings;
+    let Settings { kafka, prometheus, spark: _ } = &settings;
     if settings != Settings::default() {
         text += "#\n# For the settings file, which alone says where servers are:\n#\n";
         for line in serde_saphyr::to_string(&Snippet { connections: Servers { kafka, prometheus } })?.lines()

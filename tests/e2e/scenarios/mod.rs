@@ -9,6 +9,7 @@ mod hpa;
 mod keda;
 mod secure;
 mod servers;
+mod spark;
 mod steady;
 mod storm;
 
@@ -37,6 +38,7 @@ macro_rules! scenarios {
 scenarios! {
     "servers": 1, servers::people_can_do_it_by_hand;
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
+    "spark-workers": 3, spark::workers_follow_a_streaming_query;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;
     "secure": 2, secure::describe_rights_are_enough;

@@ -25,6 +25,9 @@ pub(crate) enum Image {
     Pause,
     /// The consumer, with these arguments.
     Consumer(Vec<String>),
+    /// A worker of a standalone Spark cluster, with these arguments, and a command that drains it before it is
+    /// stopped.
+    SparkWorker { args: Vec<String>, drain: String },
 }
 
 impl Image {
@@ -43,7 +46,15 @@ impl Image {
                 args.extend(["--commit-ms", "0"].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause => Self::Pause,
+            other @ (Self::Pause | Self::SparkWorker { .. }) => other,
+        }
+    }
+
+    /// Seconds that its Pod may take to end.
+    fn grace(&self) -> u32 {
+        match self {
+            Self::Pause | Self::Consumer(_) => 5,
+            Self::SparkWorker { .. } => 60,
         }
     }
 
@@ -51,6 +62,10 @@ impl Image {
         match self {
             Self::Pause => json!({"name": "main", "image": "pause"}),
             Self::Consumer(args) => json!({"name": "main", "image": "consumer", "args": args}),
+            Self::SparkWorker { args, drain } => json!({
+                "name": "main", "image": "spark-worker", "args": args,
+                "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
+            }),
         }
     }
 }
@@ -82,7 +97,7 @@ impl Home {
                 "selector": {"matchLabels": {"app": name}},
                 "template": {
                     "metadata": {"labels": {"app": name}},
-                    "spec": {"containers": [image.container()], "terminationGracePeriodSeconds": 5},
+                    "spec": {"containers": [image.container()], "terminationGracePeriodSeconds": image.grace()},
                 },
             },
         }))?;

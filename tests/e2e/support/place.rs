@@ -40,6 +40,11 @@ impl Tools {
         self.cache.join("kafka/lib")
     }
 
+    /// Spark's home.
+    pub(crate) fn spark(&self) -> PathBuf {
+        self.cache.join("spark")
+    }
+
     /// The consumer that stands behind each Pod.
     pub(crate) fn consumer(&self) -> PathBuf {
         self.examples.join("consumer")

@@ -109,14 +109,14 @@ fn overlap(one: &SourceSpec, other: &SourceSpec) -> bool {
 
 fn counts_records(source: &SourceSpec) -> bool {
     match source {
-        SourceSpec::KafkaLag(_) => true,
+        SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => true,
         SourceSpec::Prometheus(query) => query.means == Meaning::Backlog,
     }
 }
 
 fn threshold_of(Carried { path, source, .. }: &Carried) -> String {
     match source {
-        SourceSpec::KafkaLag(_) => format!("{path}.metadata.lagThreshold"),
+        SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => format!("{path}.metadata.lagThreshold"),
         SourceSpec::Prometheus(_) => format!("{path}.metadata.threshold"),
     }
 }
@@ -169,7 +169,9 @@ fn activation(carried: &[Carried], notes: &mut Notes) -> Activation {
     let counting = || carried.iter().filter(|one| counts_records(&one.source));
     let lowest = counting().map(|one| one.activation).reduce(f64::min).unwrap_or(0.0);
     let at = |one: &Carried| match one.source {
-        SourceSpec::KafkaLag(_) => format!("{}.metadata.activationLagThreshold", one.path),
+        SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => {
+            format!("{}.metadata.activationLagThreshold", one.path)
+        }
         SourceSpec::Prometheus(_) => format!("{}.metadata.activationThreshold", one.path),
     };
     for one in carried {
