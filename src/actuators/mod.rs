@@ -12,6 +12,7 @@ pub mod scale;
 mod scaled;
 pub mod scaled_object;
 mod sighting;
+pub mod spark;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use self::rivals::Rivals;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
-use crate::policy::target::{ScaleTargetRef, TargetSpec};
+use crate::policy::target::{ScaleTargetRef, ScheduledSparkTarget, SparkTarget, TargetSpec};
 use crate::policy::{Policy, TimeSpan};
 
 /// One policy's target.
@@ -32,6 +33,12 @@ pub trait Actuator: Send + Sync {
 
     /// Writes `change` if the object still is exactly the one that `fence` was read from.
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>>;
+
+    /// What exactly would be written for `change` to what was read last, and when it would take effect, for
+    /// targets where that is not plain.
+    fn plan(&self, _change: &Change) -> Option<String> {
+        None
+    }
 }
 
 /// Makes actuators. Those of one maker share what they see of other autoscalers: make one per cluster.
@@ -68,7 +75,17 @@ impl Actuators {
             TargetSpec::ScaledObject(target) => {
                 Arc::new(scaled_object::actuator(&self.client, &policy.id, target))
             }
+            TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
+                Arc::new(self.for_spark(policy, spark::Kind::Scheduled, name))
+            }
+            TargetSpec::SparkApplication(SparkTarget { name }) => {
+                Arc::new(self.for_spark(policy, spark::Kind::Application, name))
+            }
         }
+    }
+
+    fn for_spark(&self, policy: &Policy, kind: spark::Kind, name: &str) -> spark::SparkBounds {
+        spark::SparkBounds::new(&self.client, &policy.id, kind, name, policy.target.is_advisory())
     }
 
     /// The actuator of anything with a scale sub-resource that is looked at once per `interval`.

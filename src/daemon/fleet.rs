@@ -164,7 +164,7 @@ struct Member {
 impl Member {
     fn new(base: Arc<Base>, policy: Policy) -> Self {
         let workload = Workload {
-            mode: policy.mode.min(base.ceiling),
+            mode: policy.mode_within(base.ceiling),
             sources: base.equip.sources(&policy),
             target: base.equip.target(&policy),
             memory: base.memories.open(&policy.id),
@@ -211,7 +211,7 @@ impl Member {
         if known.target != policy.target {
             self.workload.target = self.base.equip.target(&policy);
         }
-        self.workload.mode = policy.mode.min(self.base.ceiling);
+        self.workload.mode = policy.mode_within(self.base.ceiling);
         self.workload.policy = policy;
     }
 

@@ -39,7 +39,7 @@ impl Look {
                 memory: memories.get(&policy.id).cloned().unwrap_or_default(),
                 policy: policy.clone(),
             };
-            (policy.mode.min(ceiling), workload)
+            (policy.mode_within(ceiling), workload)
         };
         Self { workloads: policies.into_iter().map(prepare).collect(), patience }
     }

@@ -3,7 +3,7 @@
 use super::observation::{
     BacklogReading, Meaning, MetricReading, Observation, PartitionReading, SourceReading,
 };
-use crate::policy::units::{records_covering, records_f64};
+use crate::policy::units::{Replicas, records_covering, records_f64};
 
 /// One observation in figures. `None` is unknown, never zero.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,10 +57,10 @@ pub(crate) struct Group {
     pub(crate) busiest_share: Option<f64>,
     /// Share of the active partitions whose consumers were certainly busy all the time.
     pub(crate) saturated_share: f64,
-    /// Share of time that the replicas were busy, as the streaming engine says.
-    pub(crate) busy: Option<f64>,
     /// Partitions that one replica works on at once; 0 where that is not known.
     pub(crate) slots: u32,
+    /// Replicas that are at work, as the streaming engine says: one that is ready need not have joined yet.
+    pub(crate) at_work: Option<u32>,
 }
 
 impl Look {
@@ -72,11 +72,6 @@ impl Look {
                 SourceReading::Backlog(reading) => look.groups.push(Group::of(reading, busy_seconds)),
                 SourceReading::Metric(reading) => look.add(reading),
             }
-        }
-        // Where work never ran out, what was done is what can be done: batches have pauses, which are no spare.
-        if !look.saturated() {
-            look.busy_share =
-                look.groups.iter().fold(look.busy_share, |share, group| most(share, group.busy));
         }
         look
     }
@@ -154,6 +149,11 @@ impl Look {
         self.groups.iter().map(|group| group.slots.max(1)).min().unwrap_or(1)
     }
 
+    /// Replicas that are at work, where a streaming engine says so.
+    pub(crate) fn at_work(&self) -> Option<Replicas> {
+        self.groups.iter().filter_map(|group| group.at_work).max().map(Replicas)
+    }
+
     /// The largest share of a group's arrivals that one partition brings.
     pub(crate) fn busiest_share(&self) -> Option<f64> {
         self.groups.iter().fold(None, |share, group| most(share, group.busiest_share))
@@ -200,8 +200,8 @@ impl Group {
             } else {
                 f64::from(count(saturated)) / f64::from(count(active))
             },
-            busy: reading.streaming.as_ref().and_then(|streaming| streaming.busy_share),
             slots: reading.streaming.as_ref().and_then(|one| one.slots_per_executor).unwrap_or(0),
+            at_work: reading.streaming.as_ref().and_then(|streaming| streaming.executors),
         }
     }
 }

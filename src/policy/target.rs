@@ -17,6 +17,11 @@ pub enum TargetSpec {
     HorizontalPodAutoscaler(#[garde(dive)] HpaTarget),
     /// Bounds of a KEDA ScaledObject.
     ScaledObject(#[garde(dive)] ScaledObjectTarget),
+    /// Executor bounds of a ScheduledSparkApplication (kubeflow operator), which hold from its next run on.
+    ScheduledSparkApplication(#[garde(dive)] ScheduledSparkTarget),
+    /// Executor bounds of a SparkApplication (kubeflow operator): shown and never written, since Spark takes
+    /// none while it runs.
+    SparkApplication(#[garde(dive)] SparkTarget),
 }
 
 impl TargetSpec {
@@ -26,6 +31,17 @@ impl TargetSpec {
             Self::ScaleTargetRef(target) => &target.kind,
             Self::HorizontalPodAutoscaler(_) => "HorizontalPodAutoscaler",
             Self::ScaledObject(_) => "ScaledObject",
+            Self::ScheduledSparkApplication(_) => "ScheduledSparkApplication",
+            Self::SparkApplication(_) => "SparkApplication",
+        }
+    }
+
+    /// Whether it is only ever said what should be written, whatever the mode.
+    pub fn is_advisory(&self) -> bool {
+        match self {
+            Self::ScheduledSparkApplication(target) => target.max_rung < Rung::NextRun,
+            Self::SparkApplication(_) => true,
+            Self::ScaleTargetRef(_) | Self::HorizontalPodAutoscaler(_) | Self::ScaledObject(_) => false,
         }
     }
 
@@ -36,6 +52,7 @@ impl TargetSpec {
                 Some(MetricTarget { means: metric.means, utilization: metric.utilization })
             }
             Self::HorizontalPodAutoscaler(_) | Self::ScaleTargetRef(_) | Self::ScaledObject(_) => None,
+            Self::ScheduledSparkApplication(_) | Self::SparkApplication(_) => None,
         }
     }
 
@@ -45,6 +62,8 @@ impl TargetSpec {
             Self::ScaleTargetRef(target) => &target.name,
             Self::HorizontalPodAutoscaler(target) => &target.name,
             Self::ScaledObject(target) => &target.name,
+            Self::ScheduledSparkApplication(target) => &target.name,
+            Self::SparkApplication(target) => &target.name,
         }
     }
 }
@@ -119,4 +138,37 @@ pub struct ScaledObjectTarget {
     /// Name, in the policy's namespace.
     #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
+}
+
+/// A ScheduledSparkApplication whose template's executor bounds follow the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScheduledSparkTarget {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+    /// The most that may be done to it.
+    #[serde(default)]
+    #[garde(skip)]
+    pub max_rung: Rung,
+}
+
+/// A SparkApplication whose executor bounds are worked out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SparkTarget {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+}
+
+/// What may be done to a Spark application, each rung more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Rung {
+    /// Nothing: the exact patch is shown.
+    Recommend,
+    /// Bounds for the next run are written; no run is disturbed.
+    #[default]
+    NextRun,
 }

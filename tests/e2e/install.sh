@@ -137,6 +137,19 @@ spark() {
   done_with spark "$hash"
 }
 
+# The definitions of the kubeflow operator's applications come with its Go module.
+crds() {
+  local from version=v2.5.2
+  current crds "$version" crds/sparkoperator.k8s.io_scheduledsparkapplications.yaml && return
+  need go golang-go
+  say "fetching the custom resource definitions of spark-operator $version"
+  from=$(cd / && GOFLAGS=-mod=mod go mod download -json "github.com/kubeflow/spark-operator/v2@$version" |
+    sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+  mkdir -p "$cache/crds"
+  install -m 644 "$from"/config/crd/bases/sparkoperator.k8s.io_{,scheduled}sparkapplications.yaml "$cache/crds/"
+  done_with crds "$version"
+}
+
 [ "$(uname -s)" = Linux ] || die "the end-to-end suite runs on Linux only"
 need java openjdk-17-jre-headless
 need openssl openssl
@@ -146,4 +159,5 @@ need setpriv util-linux
 (kafka)
 (prometheus)
 (spark)
+(crds)
 say "everything is there: $cache"

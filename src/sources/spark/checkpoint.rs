@@ -32,7 +32,15 @@ pub(super) struct Standing {
     /// The batch that is planned after it.
     pub(super) planned: Option<u64>,
     /// An earlier batch, where there is one.
-    pub(super) before: Option<(Timestamp, Offsets)>,
+    pub(super) before: Option<Earlier>,
+}
+
+/// A batch that was committed before the last one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Earlier {
+    pub(super) batch: u64,
+    pub(super) offsets: Offsets,
+    pub(super) at: Timestamp,
 }
 
 /// Why it is not known where a query stands.
@@ -73,7 +81,7 @@ pub(super) fn read(directory: &Path, back: Duration) -> Result<Standing, Unknown
             break;
         }
     }
-    let before = earlier.and_then(|(number, then)| Some((then, of(number).ok()?)));
+    let before = earlier.and_then(|(batch, at)| Some(Earlier { batch, offsets: of(batch).ok()?, at }));
     Ok(Standing { batch, offsets: of(batch)?, at, planned, before })
 }
 
@@ -220,7 +228,7 @@ mod tests {
             .unwrap();
             assert_eq!((standing.batch, standing.planned), (9, Some(10)));
             assert_eq!(standing.offsets, Offsets::from([("orders".into(), [(0, 5), (1, 70)].into())]));
-            assert_eq!(standing.before.unwrap().1["orders"][&1], 4);
+            assert_eq!(standing.before.unwrap().offsets["orders"][&1], 4);
         }
     }
 

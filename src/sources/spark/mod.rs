@@ -124,8 +124,8 @@ struct Seen {
     /// The application, and its executors at work.
     members: Option<(String, BTreeSet<String>)>,
     busy: Busy,
-    /// The batch that was under way when they last changed.
-    unsettled: Option<u64>,
+    /// The batch that was under way when they last changed, or the last one before.
+    since: Option<u64>,
 }
 
 impl Source for SparkSource {
@@ -136,10 +136,11 @@ impl Source for SparkSource {
             let standing = standing.map_err(|unknown| problems.push(unknown.to_string())).ok();
             let positions = standing.as_ref().and_then(|standing| self.positions(standing, &mut problems));
             let mut reading = self.view.look(now, Some(&positions)).await;
-            if let Some(standing) = &standing {
-                steady::spread(&mut reading, standing, now);
-            }
             self.judge(&mut reading, standing.as_ref(), told, &mut problems, now);
+            if let Some(standing) = &standing {
+                let since = self.seen.lock().unwrap_or_else(PoisonError::into_inner).since;
+                steady::spread(&mut reading, standing, since, now);
+            }
             let problems = problems.into_iter().map(|problem| format!("spark {}: {problem}", self.app.name));
             let problems: Vec<_> = reading.problem.take().into_iter().chain(problems).collect();
             reading.problem = (!problems.is_empty()).then(|| problems.join("; "));
@@ -250,15 +251,15 @@ impl SparkSource {
             let first = seen.members.is_none();
             seen.members = members;
             seen.busy.forget();
-            seen.unsettled = standing.and_then(|standing| standing.planned).filter(|_| !first);
+            let under_way = standing.map(|standing| standing.planned.unwrap_or(standing.batch));
+            seen.since = under_way.filter(|_| !first);
         }
         streaming.busy_share = seen.busy.look(now, worked, slots);
-        if standing.is_some_and(|standing| seen.unsettled.is_some_and(|batch| standing.batch >= batch)) {
-            seen.unsettled = None;
-        }
+        let disturbed =
+            standing.is_some_and(|standing| seen.since.is_some_and(|since| standing.batch < since));
         match () {
             () if active.is_empty() => GroupState::Empty,
-            () if seen.unsettled.is_some() => GroupState::Rebalancing,
+            () if disturbed => GroupState::Rebalancing,
             () => GroupState::Stable,
         }
     }

@@ -7,29 +7,31 @@
 
 use jiff::Timestamp;
 
-use super::checkpoint::Standing;
+use super::checkpoint::{Earlier, Offsets, Standing};
 use crate::engine::observation::{BacklogReading, PartitionReading};
 use crate::policy::units::{records_between, records_covering, records_f64};
 
 /// Spreads what the last batches processed evenly over the time that they took. Once they are longer ago than
-/// that, over the time since: a query that has stopped slows down and is never taken for one at work.
-pub(super) fn spread(reading: &mut BacklogReading, standing: &Standing, now: Timestamp) {
-    let (Some((then, before)), Some(over)) = (&standing.before, reading.over_seconds) else { return };
-    let took = seconds(*then, standing.at).max(seconds(standing.at, now));
-    if took <= 0.0 {
-        return;
-    }
+/// that, over the time since: a query that has stopped slows down and is never taken for one at work. Before a
+/// second batch is committed nothing can be told, which is not nothing done; nor from batches before `since`,
+/// which other executors have processed.
+pub(super) fn spread(reading: &mut BacklogReading, standing: &Standing, since: Option<u64>, now: Timestamp) {
+    let Some(over) = reading.over_seconds else { return };
+    let took = |before: &Earlier| seconds(before.at, standing.at).max(seconds(standing.at, now));
+    let before = standing.before.as_ref().filter(|before| since.is_none_or(|since| before.batch >= since));
+    let before = before.map(|before| (took(before), &before.offsets));
     for one in &mut reading.partitions {
         // Where nothing waits, all that came was processed.
         if one.consumed.is_none() || one.lag == Some(0) {
             continue;
         }
-        let offset =
-            |offsets: &super::checkpoint::Offsets| offsets.get(&one.topic)?.get(&one.partition).copied();
-        let (Some(from), Some(to)) = (offset(before), offset(&standing.offsets)) else { continue };
-        // Rounded, so that shares of a record do not add up.
-        let share = records_f64(records_between(from, to)) * over / took;
-        one.consumed = records_covering((share - 0.5).max(0.0)).map(|spread| spread.min(at_most(one)));
+        let offset = |offsets: &Offsets| offsets.get(&one.topic)?.get(&one.partition).copied();
+        let records = before.filter(|(took, _)| *took > 0.0).and_then(|(took, before)| {
+            let done = records_between(offset(before)?, offset(&standing.offsets)?);
+            // Rounded, so that shares of a record do not add up.
+            records_covering((records_f64(done) * over / took - 0.5).max(0.0))
+        });
+        one.consumed = records.map(|records| records.min(at_most(one)));
     }
 }
 
@@ -43,7 +45,7 @@ fn at_most(one: &PartitionReading) -> u64 {
 
 /// Seconds since the last commit, and those that are usual between two.
 pub(super) fn quiet(standing: &Standing, trigger_seconds: f64, now: Timestamp) -> (f64, f64) {
-    let usual = standing.before.as_ref().map_or(0.0, |(then, _)| seconds(*then, standing.at));
+    let usual = standing.before.as_ref().map_or(0.0, |before| seconds(before.at, standing.at));
     (seconds(standing.at, now), usual.max(trigger_seconds))
 }
 

@@ -10,6 +10,7 @@ mod keda;
 mod secure;
 mod servers;
 mod spark;
+mod spark_bounds;
 mod steady;
 mod storm;
 
@@ -52,6 +53,7 @@ scenarios! {
     "topic-recreated": 1, faults::a_topic_is_deleted_and_recreated;
     "retention": 1, faults::retention_passes_the_commit;
     "hpa": 1, hpa::bounds_beside_the_real_controller;
+    "spark-bounds": 1, spark_bounds::bounds_of_the_next_run;
     "dry-run": 1, dry_run::nothing_is_written_and_the_decisions_are_the_same;
     "keda-earliest": 1, keda::earliest;
     "keda-latest": 1, keda::latest;

@@ -16,7 +16,7 @@ use super::process::{Process, Program};
 use super::waiting::eventually;
 
 /// Small, single-threaded JVMs: there may be ten of them.
-const LEAN: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dspark.decommission.enabled=true"];
+const LEAN: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// What a worker's Pod does before it is stopped: it asks its tasks to end, and waits for its executors. In a
 /// container the worker is process 1.
@@ -28,7 +28,13 @@ pub(crate) fn java(tools: &Tools, log: &Path, heap: &str, class: &str) -> Progra
     let home = tools.spark();
     Program::new("java", log)
         .args(LEAN)
-        .args([heap, "-cp", &format!("{}/jars/*", home.display()), class])
+        .args([
+            heap,
+            "-Dspark.decommission.enabled=true",
+            "-cp",
+            &format!("{}/jars/*", home.display()),
+            class,
+        ])
         .env("SPARK_HOME", home.display().to_string())
         .env("SPARK_SCALA_VERSION", "2.13")
         .env("SPARK_LOCAL_IP", "127.0.0.1")
