@@ -182,7 +182,7 @@ impl Group {
             .map_or(0, |over| all.iter().filter(|one| saturated(one, over, busy_seconds + trigger)).count());
         Self {
             partitions: count(all.len()),
-            lagging: count(all.iter().filter(|one| sizing_lag(*one).is_some_and(|lag| lag > 0)).count()),
+            lagging: count(all.iter().filter(|one| sizing_lag(one).is_some_and(|lag| lag > 0)).count()),
             active: count(active),
             lag: total(all.iter().map(|one| one.lag)),
             sizing_lag: total(all.iter().map(&sizing_lag)),

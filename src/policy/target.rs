@@ -51,8 +51,11 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(HpaTarget { metric: Some(metric), .. }) => {
                 Some(MetricTarget { means: metric.means, utilization: metric.utilization })
             }
-            Self::HorizontalPodAutoscaler(_) | Self::ScaleTargetRef(_) | Self::ScaledObject(_) => None,
-            Self::ScheduledSparkApplication(_) | Self::SparkApplication(_) => None,
+            Self::HorizontalPodAutoscaler(_)
+            | Self::ScaleTargetRef(_)
+            | Self::ScaledObject(_)
+            | Self::ScheduledSparkApplication(_)
+            | Self::SparkApplication(_) => None,
         }
     }
 

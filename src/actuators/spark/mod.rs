@@ -6,13 +6,14 @@
 
 mod bounds;
 
+use std::sync::{Mutex, PoisonError};
+
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use std::sync::{Mutex, PoisonError};
 
 use self::bounds::Bounds;
 use super::api::{ReadError, refusal};
@@ -131,13 +132,12 @@ impl SparkBounds {
         if self.advisory {
             return Err(failed("only shown: nothing of this target is ever written"));
         }
-        let patch = self.patch(change).ok_or_else(|| failed("its bounds are not known"))?;
+        let bounds = self.known().ok_or_else(|| failed("its bounds are not known"))?;
         let (api, seen) = (&self.api(), self.seen.at(fence));
         let write = |fence: Fence| {
-            let mut patch = patch.clone();
+            let fenced = json!({"uid": fence.uid, "resourceVersion": fence.resource_version});
+            let patch = self.patch(&bounds, change, fenced);
             async move {
-                patch["metadata"]["uid"] = fence.uid.into();
-                patch["metadata"]["resourceVersion"] = fence.resource_version.into();
                 let params =
                     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
                 let written = api.patch(&self.name, &params, &Patch::Merge(&patch)).await;
@@ -147,16 +147,17 @@ impl SparkBounds {
         seen.write(api, &self.name, write).await
     }
 
-    /// The whole of what is written, but for the fence.
-    fn patch(&self, change: &Change) -> Option<Value> {
-        let bounds = self.known()?;
+    /// The whole of what is written. Our mark goes with `metadata`.
+    fn patch(&self, bounds: &Bounds, change: &Change, mut metadata: Value) -> Value {
         let upper = change.ceiling.unwrap_or(bounds.upper).max(change.replicas);
-        let mut spec = bounds.to(change.replicas, upper);
-        for name in self.kind.path().iter().rev() {
-            spec = json!({ *name: spec });
+        let spec = bounds.to(change.replicas, upper);
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("annotations".to_owned(), json!({POLICY: self.policy.to_string()}));
         }
-        spec["metadata"] = json!({"annotations": {POLICY: self.policy.to_string()}});
-        Some(spec)
+        match self.kind {
+            Kind::Application => json!({"metadata": metadata, "spec": spec}),
+            Kind::Scheduled => json!({"metadata": metadata, "spec": {"template": spec}}),
+        }
     }
 }
 
@@ -181,7 +182,7 @@ impl Actuator for SparkBounds {
     }
 
     fn plan(&self, change: &Change) -> Option<String> {
-        let patch = self.patch(change)?;
+        let patch = self.patch(&self.known()?, change, json!({}));
         let rung = if self.kind == Kind::Scheduled {
             "rung nextRun: holds from the next run on"
         } else {
