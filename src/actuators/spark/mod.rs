@@ -182,12 +182,15 @@ impl Actuator for SparkBounds {
     }
 
     fn plan(&self, change: &Change) -> Option<String> {
-        let patch = self.patch(&self.known()?, change, json!({}));
+        let bounds = self.known()?;
+        let patch = self.patch(&bounds, change, json!({}));
         let rung = if self.kind == Kind::Scheduled {
             "rung nextRun: holds from the next run on"
         } else {
             "rung recommend: Spark takes no new bounds while it runs, and the operator would start it again"
         };
-        Some(format!("{rung}; kubectl patch {} {} --type merge -p '{patch}'", self.kind.name(), self.name))
+        let command = format!("kubectl patch {} {} --type merge -p '{patch}'", self.kind.name(), self.name);
+        let lines: Vec<&str> = [rung, &command].into_iter().chain(bounds.advice).collect();
+        Some(lines.join("; "))
     }
 }
