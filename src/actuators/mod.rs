@@ -13,6 +13,7 @@ pub mod scale;
 mod scaled;
 pub mod scaled_object;
 mod sighting;
+pub mod spark;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use self::rivals::Rivals;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
 use crate::flink::Clusters;
-use crate::policy::target::{ScaleTargetRef, TargetSpec};
+use crate::policy::target::{ScaleTargetRef, ScheduledSparkTarget, SparkTarget, TargetSpec};
 use crate::policy::{Policy, TimeSpan};
 
 /// One policy's target.
@@ -40,6 +41,12 @@ pub trait Actuator: Send + Sync {
     /// tells.
     fn tenure(&self) -> Tenure {
         Tenure::default()
+    }
+
+    /// What exactly would be written for `change` to what was read last, and when it would take effect, for
+    /// targets where that is not plain.
+    fn plan(&self, _change: &Change) -> Option<String> {
+        None
     }
 }
 
@@ -90,7 +97,17 @@ impl Actuators {
                 let job = self.flink.job(&target.cluster, &target.job);
                 Arc::new(flink::JobActuator::new(job, target, policy.rules.interval))
             }
+            TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
+                Arc::new(self.for_spark(policy, spark::Kind::Scheduled, name))
+            }
+            TargetSpec::SparkApplication(SparkTarget { name }) => {
+                Arc::new(self.for_spark(policy, spark::Kind::Application, name))
+            }
         }
+    }
+
+    fn for_spark(&self, policy: &Policy, kind: spark::Kind, name: &str) -> spark::SparkBounds {
+        spark::SparkBounds::new(&self.client, &policy.id, kind, name, policy.target.is_advisory())
     }
 
     /// The actuator of anything with a scale sub-resource that is looked at once per `interval`.

@@ -74,7 +74,10 @@ impl Args {
     fn wanted(&self, policy: &Policy, settings: &Settings) -> anyhow::Result<(String, String)> {
         let own = policy.sources.iter().find_map(|source| match source {
             SourceSpec::Prometheus(query) if query.means == Meaning::ArrivalRate => Some(query),
-            SourceSpec::Prometheus(_) | SourceSpec::KafkaLag(_) | SourceSpec::FlinkJob(_) => None,
+            SourceSpec::Prometheus(_)
+            | SourceSpec::KafkaLag(_)
+            | SourceSpec::FlinkJob(_)
+            | SourceSpec::Spark(_) => None,
         });
         let names: Vec<&String> = settings.connections.prometheus.keys().collect();
         let server = match (&self.server, own, &names[..]) {

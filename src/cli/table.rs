@@ -57,6 +57,8 @@ pub(super) fn terminal(list: &WorkloadList, look: Look) -> String {
     for (report, line) in list.workloads.iter().zip(lines) {
         text.push(painted(line, report.verdict, look));
         text.extend(wrapped(&report.sentence, look.width.saturating_sub(2)).map(|line| format!("  {line}")));
+        // Not wrapped: it is there to be copied.
+        text.extend(report.plan.iter().map(|plan| format!("  to be written: {plan}")));
     }
     text.join("\n") + "\n"
 }

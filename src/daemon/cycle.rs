@@ -64,7 +64,9 @@ impl Workload {
             }
             Some(_) => Outcome::Recommended,
         };
+        let plan = decision.change.as_ref().and_then(|change| self.target.plan(change));
         Turn {
+            plan,
             workload: self.policy.id.clone(),
             target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
             at: now,

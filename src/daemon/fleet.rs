@@ -166,7 +166,7 @@ impl Member {
     fn new(base: Arc<Base>, policy: Policy) -> Self {
         let Kept { memory, target } = base.memories.open(&policy.id);
         let workload = Workload {
-            mode: policy.mode.min(base.ceiling),
+            mode: policy.mode_within(base.ceiling),
             sources: base.equip.sources(&policy),
             target: base.equip.target(&policy, target),
             memory,
@@ -213,7 +213,7 @@ impl Member {
         if known.target != policy.target {
             self.workload.target = self.base.equip.target(&policy, Tenure::default());
         }
-        self.workload.mode = policy.mode.min(self.base.ceiling);
+        self.workload.mode = policy.mode_within(self.base.ceiling);
         self.workload.policy = policy;
     }
 

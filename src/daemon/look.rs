@@ -40,7 +40,7 @@ impl Look {
                 memory,
                 policy: policy.clone(),
             };
-            (policy.mode.min(ceiling), workload)
+            (policy.mode_within(ceiling), workload)
         };
         Self { workloads: policies.into_iter().map(prepare).collect(), patience }
     }

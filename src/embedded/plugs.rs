@@ -86,6 +86,7 @@ impl Broker {
             over_seconds: since.filter(|since| *since > 0).map(seconds),
             window_seconds: self.window.as_secs_f64(),
             partitions,
+            streaming: None,
         }
     }
 

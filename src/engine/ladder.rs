@@ -27,17 +27,19 @@ impl Ladder {
         let Some(partitions) = look.partitions().filter(|partitions| *partitions > 0) else {
             return Self::Free;
         };
+        // With several slots each, n replicas work on partitions as n x slots of one slot would.
+        let slots = look.slots();
         let by_lag = matches!(rules.objective, Objective::LagPerReplica { .. });
         let rungs = match rules.partitions {
             PartitionRule::AllowIdleConsumers => return Self::Free,
-            PartitionRule::EvenDistribution => divisors(partitions),
+            PartitionRule::EvenDistribution => divisors(partitions.div_ceil(slots)),
             PartitionRule::Ladder | PartitionRule::LimitToPartitionsWithLag if by_lag => {
-                (1..=partitions).collect()
+                (1..=partitions.div_ceil(slots)).collect()
             }
-            PartitionRule::Ladder => shares(partitions),
+            PartitionRule::Ladder => shares(partitions.div_ceil(slots)),
             PartitionRule::LimitToPartitionsWithLag => {
-                let most = look.active().unwrap_or(partitions).max(1);
-                let mut rungs = shares(partitions);
+                let most = look.active().unwrap_or(partitions).max(1).div_ceil(slots);
+                let mut rungs = shares(partitions.div_ceil(slots));
                 rungs.retain(|rung| *rung <= most);
                 rungs
             }

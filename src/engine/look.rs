@@ -3,7 +3,7 @@
 use super::observation::{
     BacklogReading, Meaning, MetricReading, Observation, PartitionReading, SourceReading,
 };
-use crate::policy::units::records_f64;
+use crate::policy::units::{Replicas, records_covering, records_f64};
 
 /// One observation in figures. `None` is unknown, never zero.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,6 +57,10 @@ pub(crate) struct Group {
     pub(crate) busiest_share: Option<f64>,
     /// Share of the active partitions whose consumers were certainly busy all the time.
     pub(crate) saturated_share: f64,
+    /// Partitions that one replica works on at once; 0 where that is not known.
+    pub(crate) slots: u32,
+    /// Replicas that are at work, as the streaming engine says: one that is ready need not have joined yet.
+    pub(crate) at_work: Option<u32>,
 }
 
 impl Look {
@@ -140,6 +144,16 @@ impl Look {
         self.groups.iter().map(|group| group.active).max()
     }
 
+    /// Partitions that one replica works on at once: the least of all groups, 1 where it is not known.
+    pub(crate) fn slots(&self) -> u32 {
+        self.groups.iter().map(|group| group.slots.max(1)).min().unwrap_or(1)
+    }
+
+    /// Replicas that are at work, where a streaming engine says so.
+    pub(crate) fn at_work(&self) -> Option<Replicas> {
+        self.groups.iter().filter_map(|group| group.at_work).max().map(Replicas)
+    }
+
     /// The largest share of a group's arrivals that one partition brings.
     pub(crate) fn busiest_share(&self) -> Option<f64> {
         self.groups.iter().fold(None, |share, group| most(share, group.busiest_share))
@@ -156,20 +170,23 @@ impl Group {
         let all = &reading.partitions;
         let over = reading.over_seconds;
         let window = reading.window_seconds;
+        let trigger = reading.streaming.as_ref().map_or(0.0, |streaming| streaming.trigger_seconds);
+        let sizing_lag =
+            |one: &PartitionReading| sizing_lag(one).map(|lag| beyond(one, lag, trigger / window));
         let in_window = total(all.iter().map(|one| one.arrived_in_window));
         let is_active = |one: &&PartitionReading| {
             one.lag.unwrap_or(0) > 0 || one.arrived.unwrap_or(0) > 0 || one.arrived_in_window.unwrap_or(0) > 0
         };
         let active = all.iter().filter(is_active).count();
-        let saturated =
-            over.map_or(0, |over| all.iter().filter(|one| saturated(one, over, busy_seconds)).count());
+        let saturated = over
+            .map_or(0, |over| all.iter().filter(|one| saturated(one, over, busy_seconds + trigger)).count());
         Self {
             partitions: count(all.len()),
             lagging: count(all.iter().filter(|one| sizing_lag(one).is_some_and(|lag| lag > 0)).count()),
             active: count(active),
             lag: total(all.iter().map(|one| one.lag)),
-            sizing_lag: total(all.iter().map(sizing_lag)),
-            deepest: all.iter().filter_map(sizing_lag).max().unwrap_or(0),
+            sizing_lag: total(all.iter().map(&sizing_lag)),
+            deepest: all.iter().filter_map(&sizing_lag).max().unwrap_or(0),
             over,
             arrived: over.and_then(|_| total(all.iter().map(|one| one.arrived)).map(records_f64)),
             consumed: over.and_then(|_| total(all.iter().map(|one| one.consumed)).map(records_f64)),
@@ -183,8 +200,17 @@ impl Group {
             } else {
                 f64::from(count(saturated)) / f64::from(count(active))
             },
+            slots: reading.streaming.as_ref().and_then(|one| one.slots_per_executor).unwrap_or(0),
+            at_work: reading.streaming.as_ref().and_then(|streaming| streaming.executors),
         }
     }
+}
+
+/// The part of a partition's lag that waits for more than the next trigger: `share` of what arrived within the
+/// window waits for that alone. Never 0 of something.
+fn beyond(one: &PartitionReading, lag: u64, share: f64) -> u64 {
+    let waits = one.arrived_in_window.map_or(0.0, |arrived| records_f64(arrived) * share);
+    records_covering(records_f64(lag) - waits).unwrap_or(lag).max(lag.min(1))
 }
 
 /// Whether a partition held at least `busy_seconds` worth of work at the end of a look, and half of that

@@ -192,6 +192,44 @@ pub struct BacklogReading {
     pub window_seconds: f64,
     /// One entry per partition, ordered by topic and partition.
     pub partitions: Vec<PartitionReading>,
+    /// What the streaming engine says of itself, where the reader is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streaming: Option<StreamingReading>,
+}
+
+/// What a streaming engine that works in batches says of itself. `None` is unknown, never zero.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StreamingReading {
+    /// Seconds between two triggers: what arrives in between waits by design. 0: as soon as possible.
+    pub trigger_seconds: f64,
+    /// Executors at work.
+    pub executors: Option<u32>,
+    /// Tasks that one of them runs at once; the least where they differ.
+    pub slots_per_executor: Option<u32>,
+    /// Tasks that run now.
+    pub active_tasks: Option<u32>,
+    /// Share of the executors' slots that was in use lately. No measure of spare: a small batch costs its tasks
+    /// nearly the time of a larger one, so nothing is learnt from it.
+    pub busy_share: Option<f64>,
+    /// The last batch that was committed.
+    pub batch: Option<BatchReading>,
+}
+
+/// The last batch that was committed. Its figures stand still while the next one runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchReading {
+    /// Its number.
+    pub number: u64,
+    /// Seconds since it was committed.
+    pub age_seconds: f64,
+    /// Records per second that it processed, as the driver says.
+    pub records_per_second: Option<f64>,
+    /// Seconds that it took, as the driver says.
+    pub seconds: Option<f64>,
+    /// Whether the next one is under way.
+    pub running: bool,
 }
 
 /// What a consumer group is doing.

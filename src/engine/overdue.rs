@@ -85,6 +85,7 @@ mod tests {
                 over_seconds: None,
                 window_seconds: 60.0,
                 partitions: partitions.to_vec(),
+                streaming: None,
             })
         };
         let (fine, late) = (partition(Some(5), Some(false)), partition(Some(5), Some(true)));

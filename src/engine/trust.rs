@@ -238,7 +238,8 @@ fn group(
             format!("{name}: the group is {} although replicas are ready", reading.group),
         )),
         GroupState::Unknown => {
-            Trust::UpOnly(word(Reason::GroupUnknown, format!("{name}: the group's state is unknown")))
+            let problem = reading.problem.as_deref().unwrap_or("the group's state is unknown");
+            Trust::UpOnly(word(Reason::GroupUnknown, format!("{name}: {problem}")))
         }
         GroupState::Rebalancing => {
             // A rebalance that outlasts what a move was ever seen to cost, with the objective breached, is

@@ -266,21 +266,28 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
     let prometheus: Vec<_> =
         connections.prometheus.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let flink: Vec<_> = connections.flink.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
+    let spark: Vec<_> = connections.spark.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let namespace = &policy.id.namespace;
     let mut flaws = Vec::new();
     let own = policy.target.flink();
     let named =
         own.map(|target| ("Flink", "spec.target.flinkCluster.cluster".to_owned(), &target.cluster, &flink));
-    let by_sources = policy.sources.iter().enumerate().filter_map(|(index, source)| {
+    let by_sources = policy.sources.iter().enumerate().flat_map(|(index, source)| {
         let at = |path: &str| format!("spec.sources[{index}].{path}");
         match source {
-            SourceSpec::KafkaLag(lag) => Some(("Kafka", at("kafkaLag.cluster"), &lag.cluster, &kafka)),
+            SourceSpec::KafkaLag(lag) => vec![("Kafka", at("kafkaLag.cluster"), &lag.cluster, &kafka)],
             SourceSpec::Prometheus(query) => {
-                Some(("Prometheus", at("prometheus.server"), &query.server, &prometheus))
+                vec![("Prometheus", at("prometheus.server"), &query.server, &prometheus)]
             }
+            SourceSpec::Spark(query) => vec![
+                ("Spark", at("spark.app"), &query.app, &spark),
+                ("Kafka", at("spark.cluster"), &query.cluster, &kafka),
+            ],
             // The one that the target brought along has no place in the document.
-            SourceSpec::FlinkJob(job) if own.is_some_and(|target| target.cluster == job.cluster) => None,
-            SourceSpec::FlinkJob(job) => Some(("Flink", at("flinkJob.cluster"), &job.cluster, &flink)),
+            SourceSpec::FlinkJob(job) if own.is_some_and(|target| target.cluster == job.cluster) => {
+                Vec::new()
+            }
+            SourceSpec::FlinkJob(job) => vec![("Flink", at("flinkJob.cluster"), &job.cluster, &flink)],
         }
     });
     for (kind, path, wanted, known) in named.into_iter().chain(by_sources) {

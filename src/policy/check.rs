@@ -157,15 +157,17 @@ fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
 fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
+        flaws.extend(trigger(index, source, objective));
         if spec.sources.iter().take(index).any(|earlier| overlaps(earlier, source)) {
             let message = "the same source twice: its records would count twice";
             flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
         }
     }
-    let has_kafka = spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_)));
+    let has_kafka =
+        spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_) | SourceSpec::Spark(_)));
     let gives = |wanted: &[Meaning]| {
         spec.sources.iter().any(|source| match source {
-            SourceSpec::KafkaLag(_) => true,
+            SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => true,
             SourceSpec::Prometheus(query) => wanted.contains(&query.means),
             SourceSpec::FlinkJob(_) => wanted.contains(&Meaning::BusyShare),
         })
@@ -190,6 +192,19 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
         );
     }
     flaws
+}
+
+/// A record may wait for a whole trigger interval before its batch even starts.
+fn trigger(index: usize, source: &SourceSpec, objective: Option<Objective>) -> Option<Flaw> {
+    let (SourceSpec::Spark(query), Some(Objective::MaxLag { max_lag, .. })) = (source, objective) else {
+        return None;
+    };
+    (query.trigger_interval >= max_lag).then(|| {
+        let path = format!("spec.sources[{index}].spark.triggerInterval");
+        let message =
+            format!("`triggerInterval` {} leaves no time to hold `maxLag` {max_lag}", query.trigger_interval);
+        Flaw::new(path, message).hint("records wait for a trigger before they are read: allow more than that")
+    })
 }
 
 /// What `maxLag` lacks where only metrics tell of the work: a rate to size by, and what a replica can do, for that
@@ -220,6 +235,10 @@ fn overlaps(one: &SourceSpec, other: &SourceSpec) -> bool {
             let all = one.topics.is_empty() || other.topics.is_empty();
             let shared = || one.topics.iter().any(|topic| other.topics.contains(topic));
             one.cluster == other.cluster && one.group == other.group && (all || shared())
+        }
+        (SourceSpec::Spark(one), SourceSpec::Spark(other)) => {
+            (&one.app, &one.checkpoint) == (&other.app, &other.checkpoint)
+                && one.topics.iter().any(|topic| other.topics.contains(topic))
         }
         (one, other) => one == other,
     }

@@ -54,6 +54,7 @@ const POLICY_MAPPINGS: &[&str] = &[
     "target",
     "sources",
     "kafkaLag",
+    "spark",
     "objective",
     "fallback",
     "scaleTargetRef",

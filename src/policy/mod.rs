@@ -83,3 +83,10 @@ pub struct Policy {
     /// What the engine decides by.
     pub rules: Rules,
 }
+
+impl Policy {
+    /// The mode in force where none may exceed `ceiling`.
+    pub fn mode_within(&self, ceiling: Mode) -> Mode {
+        if self.target.is_advisory() { Mode::Recommend } else { self.mode.min(ceiling) }
+    }
+}

@@ -55,6 +55,12 @@ pub(crate) fn http_address(url: &str, (): &()) -> garde::Result {
     must(!authority.is_empty(), url, ADDRESS)
 }
 
+/// A path that stays below where it starts from.
+pub(crate) fn below(path: &str, (): &()) -> garde::Result {
+    let stays = !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..");
+    must(stays, path, "not a path below another; expected one without a leading / and without ..")
+}
+
 fn must(holds: bool, value: &str, message: &'static str) -> garde::Result {
     if holds { Ok(()) } else { Err(garde::Error::new(format!("`{}` is {message}", value.escape_debug()))) }
 }
@@ -82,6 +88,14 @@ mod tests {
         assert!(label("a.b", &()).is_err() && subdomain("a..b", &()).is_err());
         assert!(label(&"a".repeat(64), &()).is_err() && subdomain(&"a".repeat(254), &()).is_err());
         assert!(label_or_any("*", &()).is_ok() && label_or_any("**", &()).is_err());
+    }
+
+    #[test]
+    fn paths_that_stay_below() {
+        assert!(below("orders", &()).is_ok() && below("a/b..c/", &()).is_ok());
+        for path in ["", "/etc", "..", "a/../..", "../a"] {
+            assert!(below(path, &()).is_err(), "{path:?}");
+        }
     }
 
     #[test]

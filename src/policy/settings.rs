@@ -69,6 +69,9 @@ pub struct Connections {
     /// Flink JobManagers by name.
     #[garde(dive)]
     pub flink: BTreeMap<String, FlinkConnection>,
+    /// Spark applications by name.
+    #[garde(dive)]
+    pub spark: BTreeMap<String, SparkConnection>,
 }
 
 /// One Kafka cluster.
@@ -196,6 +199,24 @@ pub struct FlinkConnection {
     /// PEM file of the authorities to trust; the system's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+}
+
+/// One Spark application: where its streaming queries keep their checkpoints, and who answers for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct SparkConnection {
+    /// Directory, mounted read-only, that the checkpoints of its queries lie below.
+    pub checkpoints: PathBuf,
+    /// Base address of the driver's UI, without credentials; where absent, nothing is known of executors, and
+    /// only its commits tell that a query is alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(http_address)))]
+    pub driver: Option<String>,
+    /// Namespaces whose policies may name this application; `["*"]` unless said.
+    #[serde(default = "defaults::everywhere")]
+    #[garde(inner(custom(label_or_any)))]
+    pub namespaces: Vec<String>,
 }
 
 /// The daemon's own HTTP endpoints.

@@ -4,7 +4,8 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::names::topic;
+use super::names::{below, topic};
+use super::units::TimeSpan;
 
 /// One source of readings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -12,6 +13,8 @@ use super::names::topic;
 pub enum SourceSpec {
     /// Records that a Kafka consumer group has not processed yet.
     KafkaLag(#[garde(dive)] KafkaLag),
+    /// Records that a Spark Structured Streaming query has not committed yet.
+    Spark(#[garde(dive)] SparkQuery),
     /// Any PromQL expression that yields one number, with its meaning declared.
     Prometheus(#[garde(dive)] PrometheusQuery),
     /// How busy the tasks of a Flink job are, as they say themselves. A Flink target brings its own along.
@@ -46,6 +49,42 @@ pub struct KafkaLag {
     /// size, though still for activation.
     #[serde(default)]
     pub exclude_persistent_lag: bool,
+}
+
+/// The backlog of one Structured Streaming query over Kafka. Spark commits nothing to Kafka: where the query
+/// stands is read from its checkpoint, and what lies behind that from the brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct SparkQuery {
+    /// The Spark application's name in the settings.
+    #[garde(length(min = 1))]
+    pub app: String,
+    /// The Kafka connection's name in the settings.
+    #[garde(length(min = 1))]
+    pub cluster: String,
+    /// The topics that the query reads.
+    #[garde(length(min = 1, max = 256), inner(custom(topic)))]
+    pub topics: Vec<String>,
+    /// The query's checkpoint: a directory below the application's `checkpoints` in the settings.
+    #[garde(custom(below))]
+    #[schemars(length(min = 1))]
+    pub checkpoint: String,
+    /// The query's `queryName`; without one the driver's metrics of it cannot be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(length(min = 1)))]
+    pub query: Option<String>,
+    /// The interval of its processing-time trigger; `0s` where a batch follows the last one at once. What
+    /// arrives between two triggers waits by design, and is no reason for more executors.
+    #[serde(default = "no_time")]
+    pub trigger_interval: TimeSpan,
+    /// What the query reads: with `readCommitted` an open transaction is not yet backlog.
+    #[serde(default)]
+    pub isolation_level: IsolationLevel,
+}
+
+fn no_time() -> TimeSpan {
+    TimeSpan::from_secs(0)
 }
 
 /// Which records a consumer sees.

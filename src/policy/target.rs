@@ -19,6 +19,11 @@ pub enum TargetSpec {
     ScaledObject(#[garde(dive)] ScaledObjectTarget),
     /// Parallelism of a Flink job, through its JobManager's REST API.
     FlinkCluster(#[garde(dive)] FlinkCluster),
+    /// Executor bounds of a ScheduledSparkApplication (kubeflow operator), which hold from its next run on.
+    ScheduledSparkApplication(#[garde(dive)] ScheduledSparkTarget),
+    /// Executor bounds of a SparkApplication (kubeflow operator): shown and never written, since Spark takes
+    /// none while it runs.
+    SparkApplication(#[garde(dive)] SparkTarget),
 }
 
 impl TargetSpec {
@@ -29,6 +34,20 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(_) => "HorizontalPodAutoscaler",
             Self::ScaledObject(_) => "ScaledObject",
             Self::FlinkCluster(_) => "FlinkCluster",
+            Self::ScheduledSparkApplication(_) => "ScheduledSparkApplication",
+            Self::SparkApplication(_) => "SparkApplication",
+        }
+    }
+
+    /// Whether it is only ever said what should be written, whatever the mode.
+    pub fn is_advisory(&self) -> bool {
+        match self {
+            Self::ScheduledSparkApplication(target) => target.max_rung < Rung::NextRun,
+            Self::SparkApplication(_) => true,
+            Self::ScaleTargetRef(_)
+            | Self::HorizontalPodAutoscaler(_)
+            | Self::ScaledObject(_)
+            | Self::FlinkCluster(_) => false,
         }
     }
 
@@ -41,7 +60,9 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(_)
             | Self::ScaleTargetRef(_)
             | Self::ScaledObject(_)
-            | Self::FlinkCluster(_) => None,
+            | Self::FlinkCluster(_)
+            | Self::ScheduledSparkApplication(_)
+            | Self::SparkApplication(_) => None,
         }
     }
 
@@ -49,7 +70,11 @@ impl TargetSpec {
     pub fn flink(&self) -> Option<&FlinkCluster> {
         match self {
             Self::FlinkCluster(target) => Some(target),
-            Self::HorizontalPodAutoscaler(_) | Self::ScaleTargetRef(_) | Self::ScaledObject(_) => None,
+            Self::HorizontalPodAutoscaler(_)
+            | Self::ScaleTargetRef(_)
+            | Self::ScaledObject(_)
+            | Self::ScheduledSparkApplication(_)
+            | Self::SparkApplication(_) => None,
         }
     }
 
@@ -60,6 +85,8 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(target) => &target.name,
             Self::ScaledObject(target) => &target.name,
             Self::FlinkCluster(target) => &target.job,
+            Self::ScheduledSparkApplication(target) => &target.name,
+            Self::SparkApplication(target) => &target.name,
         }
     }
 }
@@ -151,4 +178,37 @@ pub struct FlinkCluster {
     #[serde(default)]
     #[garde(length(max = 256))]
     pub exclude: Vec<String>,
+}
+
+/// A ScheduledSparkApplication whose template's executor bounds follow the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScheduledSparkTarget {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+    /// The most that may be done to it.
+    #[serde(default)]
+    #[garde(skip)]
+    pub max_rung: Rung,
+}
+
+/// A SparkApplication whose executor bounds are worked out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SparkTarget {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+}
+
+/// What may be done to a Spark application, each rung more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Rung {
+    /// Nothing: the exact patch is shown.
+    Recommend,
+    /// Bounds for the next run are written; no run is disturbed.
+    #[default]
+    NextRun,
 }

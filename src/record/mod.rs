@@ -42,6 +42,9 @@ pub struct Turn {
     pub decision: Decision,
     /// What became of it.
     pub outcome: Outcome,
+    /// What exactly is to be written, and when that takes effect, where it is not plain from the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 /// What became of a decision.

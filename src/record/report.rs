@@ -54,6 +54,9 @@ pub struct WorkloadReport {
     pub reasons: Vec<Reason>,
     /// The decision in one sentence.
     pub sentence: String,
+    /// What exactly is to be written, and when that takes effect, where it is not plain from the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 /// One partition of a backlog.
@@ -132,6 +135,7 @@ impl From<&Turn> for WorkloadReport {
             partitions: partitions(&turn.observation.sources),
             reasons: reasons(decision),
             sentence: decision.sentence.clone(),
+            plan: turn.plan.clone(),
         }
     }
 }

@@ -191,6 +191,7 @@ impl<'a> Eyes<'a> {
             over_seconds: None,
             window_seconds: window,
             partitions: (0..course.plant.partitions.max(1)).map(partition).collect(),
+            streaming: None,
         };
         let target = TargetReading {
             sampled_at: time(0),

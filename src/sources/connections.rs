@@ -9,6 +9,7 @@ use super::Source;
 use super::flink::BusyShare;
 use super::kafka::Cluster;
 use super::prometheus::{History, HistoryError, Server};
+use super::spark::App;
 use crate::flink::{Clusters, JobWatch};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
@@ -20,6 +21,7 @@ pub struct Connections {
     kafka: BTreeMap<String, Arc<Cluster>>,
     prometheus: BTreeMap<String, Arc<Server>>,
     flink: Arc<Clusters>,
+    spark: BTreeMap<String, Arc<App>>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -28,6 +30,7 @@ impl std::fmt::Debug for Connections {
             .field("kafka", &self.kafka.keys())
             .field("prometheus", &self.prometheus.keys())
             .field("flink", &self.flink)
+            .field("spark", &self.spark.keys())
             .finish()
     }
 }
@@ -43,7 +46,13 @@ impl Connections {
         let kafka = names.kafka.iter().map(cluster).collect::<Result<_, SourceError>>()?;
         let prometheus =
             names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
-        Ok(Self { kafka, prometheus: prometheus.collect(), flink: Arc::new(Clusters::new(settings)) })
+        let spark = names.spark.iter().map(|(name, to)| (name.clone(), App::new(name, to, limits)));
+        Ok(Self {
+            kafka,
+            prometheus: prometheus.collect(),
+            flink: Arc::new(Clusters::new(settings)),
+            spark: spark.collect(),
+        })
     }
 
     /// The JobManagers, for those who move what these sources look at.
@@ -74,12 +83,13 @@ impl Connections {
             SourceSpec::FlinkJob(FlinkJob { cluster, job }) => {
                 Ok(Arc::new(BusyShare::new(self.job(cluster, job)?, interval)))
             }
-            SourceSpec::KafkaLag(lag) => match self.kafka.get(&lag.cluster) {
-                Some(cluster) => {
-                    let job = consumer.map(|at| self.job(&at.cluster, &at.job)).transpose()?;
-                    Ok(cluster.source(lag, window, interval, job))
-                }
-                None => Err(SourceError::Unknown { kind: "kafka", name: lag.cluster.clone() }),
+            SourceSpec::KafkaLag(lag) => {
+                let job = consumer.map(|at| self.job(&at.cluster, &at.job)).transpose()?;
+                Ok(self.cluster(&lag.cluster)?.source(lag, window, interval, job))
+            }
+            SourceSpec::Spark(query) => match self.spark.get(&query.app) {
+                Some(app) => Ok(app.source(query, self.cluster(&query.cluster)?, window, interval)),
+                None => Err(SourceError::Unknown { kind: "spark", name: query.app.clone() }),
             },
             SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
                 Some(server) => Ok(server.source(query, interval)),
@@ -108,16 +118,23 @@ impl Connections {
         self.prometheus.get(server).ok_or_else(unknown)?.history(query, from, until, step).await
     }
 
+    fn cluster(&self, name: &str) -> Result<&Arc<Cluster>, SourceError> {
+        let unknown = || SourceError::Unknown { kind: "kafka", name: name.to_owned() };
+        self.kafka.get(name).ok_or_else(unknown)
+    }
+
     /// How every server is doing.
     pub fn status(&self) -> Vec<ConnectionStatus> {
         let kafka = self.kafka.values().map(|cluster| cluster.status());
+        let prometheus = self.prometheus.values().map(|server| server.status());
         let flink = self.flink.status().map(|(name, healthy, problem)| ConnectionStatus {
             kind: "flink",
             name: name.to_owned(),
             healthy,
             problem,
         });
-        kafka.chain(self.prometheus.values().map(|server| server.status())).chain(flink).collect()
+        let spark = self.spark.values().map(|app| app.status());
+        kafka.chain(prometheus).chain(flink).chain(spark).collect()
     }
 
     /// What the last sweep of every Kafka cluster cost, and all of them so far.
@@ -140,7 +157,7 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
 /// How one server is doing. What the API says of it, and other versions read, is the record's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// `kafka`, `prometheus` or `flink`.
+    /// `kafka`, `prometheus`, `flink` or `spark`.
     pub kind: &'static str,
     /// Its name in the settings.
     pub name: String,
@@ -178,7 +195,7 @@ pub enum SourceError {
     /// The settings name no such server.
     #[error("the settings have no {kind} connection named {name}")]
     Unknown {
-        /// `kafka`, `prometheus` or `flink`.
+        /// `kafka`, `prometheus`, `flink` or `spark`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,

@@ -5,13 +5,12 @@ mod flink;
 mod kafka;
 mod meter;
 mod prometheus;
+mod spark;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::engine::observation::{
-    BacklogReading, GroupState, Meaning, MetricReading, Quality, SourceReading,
-};
+use crate::engine::observation::{Meaning, MetricReading, Quality, SourceReading};
 use crate::policy::TimeSpan;
 use crate::policy::source::SourceSpec;
 
@@ -27,16 +26,10 @@ pub trait Source: Send + Sync {
 /// The reading of a source that gave nothing, with the problem in words.
 pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &str) -> SourceReading {
     match spec {
-        SourceSpec::KafkaLag(lag) => SourceReading::Backlog(BacklogReading {
-            source: format!("{}/{}", lag.cluster, lag.group),
-            sampled_at: now,
-            quality: Quality::Missing,
-            problem: Some(problem.to_owned()),
-            group: GroupState::Unknown,
-            over_seconds: None,
-            window_seconds: window.as_secs_f64(),
-            partitions: Vec::new(),
-        }),
+        SourceSpec::KafkaLag(lag) => SourceReading::Backlog(kafka::nothing(lag, window, now, problem)),
+        SourceSpec::Spark(query) => {
+            SourceReading::Backlog(kafka::nothing(&spark::as_reader(query), window, now, problem))
+        }
         SourceSpec::FlinkJob(job) => SourceReading::Metric(MetricReading {
             source: format!("{}/{}", job.cluster, job.job),
             means: Meaning::BusyShare,

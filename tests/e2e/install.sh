@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the servers that the end-to-end suite runs into $TIDEGATE_CACHE (~/.cache/tidegate unless
 # set): etcd, the Kubernetes control plane and Helm from Go modules, Kafka from Maven artifacts,
-# Prometheus from Debian's package, Flink and the job that it runs from Maven artifacts. Every version is pinned beside this file. Whatever is there
+# Prometheus from Debian's package, Flink and the job that it runs from Maven
+# artifacts, Spark from PyPI and its Kafka source from Maven. Every version is pinned beside this file. Whatever is there
 # already is left alone: a stamp per part holds the hash of what it was made from.
 #
 #   install.sh           what the suite needs
@@ -177,6 +178,45 @@ prometheus() {
   done_with prometheus "$prometheus_version"
 }
 
+# PyPI's pyspark is a source archive that holds every jar: unpacking is all it takes.
+spark() {
+  local hash version work=$cache/spark.new source=$here/tools/spark
+  hash=$(stamp "$source/pom.xml")
+  current spark "$hash" spark/jars spark/python && return
+  need mvn maven
+  need python3 python3
+  need pip python3-pip
+  version=$(sed -n 's:.*<spark.version>\(.*\)</.*:\1:p' "$source/pom.xml")
+  say "fetching Spark $version (430 MB) and its Kafka source (about a minute)"
+  rm -rf "$cache/spark" "$work"
+  mkdir -p "$work/download" "$work/unpacked"
+  pip download -q --no-deps --no-binary :all: -d "$work/download" "pyspark==$version" >&2
+  tar -xzf "$work"/download/pyspark-*.tar.gz -C "$work/unpacked" --strip-components=1 \
+    --wildcards '*/deps/jars' '*/pyspark' '*/lib' --exclude='*/pyspark/*/tests'
+  mv "$work/unpacked/deps/jars" "$work/jars"
+  mkdir -p "$work/python"
+  mv "$work/unpacked/pyspark" "$work/unpacked/lib" "$work/python/"
+  # The rest of what the Kafka source needs is among Spark's own jars.
+  mvn -q -B -ntp -f "$source/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/jars" \
+    -DincludeArtifactIds=spark-sql-kafka-0-10_2.13,spark-token-provider-kafka-0-10_2.13,kafka-clients,commons-pool2 >&2
+  rm -rf "$work/download" "$work/unpacked"
+  mv "$work" "$cache/spark"
+  done_with spark "$hash"
+}
+
+# The definitions of the kubeflow operator's applications come with its Go module.
+crds() {
+  local from version=v2.5.2
+  current crds "$version" crds/sparkoperator.k8s.io_scheduledsparkapplications.yaml && return
+  need go golang-go
+  say "fetching the custom resource definitions of spark-operator $version"
+  from=$(cd / && GOFLAGS=-mod=mod go mod download -json "github.com/kubeflow/spark-operator/v2@$version" |
+    sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+  mkdir -p "$cache/crds"
+  install -m 644 "$from"/config/crd/bases/sparkoperator.k8s.io_{,scheduled}sparkapplications.yaml "$cache/crds/"
+  done_with crds "$version"
+}
+
 [ "$(uname -s)" = Linux ] || die "the end-to-end suite runs on Linux only"
 [ -r /etc/ssl/certs/ca-certificates.crt ] || apt ca-certificates
 need java openjdk-17-jre-headless
@@ -188,6 +228,8 @@ need setpriv util-linux
 (prometheus)
 (flink 2.2 2.2.1 5.0.0-2.2)
 (flink 1.20 1.20.5 3.4.0-1.20)
+(spark)
+(crds)
 for part; do
   case $part in
     keda) (keda) ;;

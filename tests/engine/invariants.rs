@@ -172,6 +172,7 @@ fn source() -> impl Strategy<Value = SourceReading> {
                 over_seconds,
                 window_seconds,
                 partitions,
+                streaming: None,
             })
         },
     );

@@ -99,6 +99,7 @@ impl Keda {
                 over_seconds: Some(5.0),
                 window_seconds: 60.0,
                 partitions: partitions.iter().enumerate().map(reading).collect(),
+                streaming: None,
             })],
         }
     }

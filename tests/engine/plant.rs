@@ -239,6 +239,7 @@ impl Plant {
                 over_seconds: over.map(records_f64),
                 window_seconds: records_f64(window),
                 partitions,
+                streaming: None,
             })],
         }
     }

@@ -2,6 +2,7 @@
 
 mod kafka;
 mod prometheus;
+mod spark;
 mod tls;
 
 use tidegate::policy::settings::Settings;

@@ -89,6 +89,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs: [{{ ternary "get, list, patch" "get, list" (and $apply .Values.targets.scaledObject.enabled) }}]
+{{- if .Values.targets.scheduledSparkApplication.enabled }}
+- apiGroups: [sparkoperator.k8s.io]
+  resources: [scheduledsparkapplications, sparkapplications]
+  verbs: [get]
+{{- if $apply }}
+# Never sparkapplications: any change of one starts it again.
+- apiGroups: [sparkoperator.k8s.io]
+  resources: [scheduledsparkapplications]
+  verbs: [patch]
+{{- end }}
+{{- end }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]

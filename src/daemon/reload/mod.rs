@@ -144,7 +144,7 @@ pub fn report(admission: &Admission, settings: &Settings) -> PolicyReport {
         id: admitted.policy.id.clone(),
         origin: admitted.origin.to_string(),
         target: format!("{}/{}", admitted.policy.target.kind(), admitted.policy.target.name()),
-        mode: admitted.policy.mode.min(settings.mode),
+        mode: admitted.policy.mode_within(settings.mode),
         last_good: admitted.stale,
     });
     let rejected = admission.rejections.iter().map(|rejection| RejectedPolicy {

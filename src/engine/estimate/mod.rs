@@ -185,7 +185,7 @@ fn count(memory: &mut Memory, seen: &Observation, look: &Look) -> bool {
     };
     let over = look.groups.iter().filter_map(|group| group.over).reduce(f64::max);
     if let (Some(seconds), Some(arrived)) = (over, sum(|group| group.arrived)) {
-        let replicas = ready.filter(|ready| ready.0 > 0 && memory.steady_looks >= 2);
+        let replicas = look.at_work().or(ready).filter(|ready| ready.0 > 0 && memory.steady_looks >= 2);
         let per_replica = sum(|group| group.consumed).zip(replicas).map(|(all, by)| all / by.as_f64());
         memory.rate.push(Sample { at: sampled, seconds, arrived, per_replica });
     }

@@ -28,15 +28,17 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 
+pub(super) use self::groups::Group;
+pub(super) use self::reading::Commit;
 use self::snapshot::{Order, Snapshot};
 use self::sweep::Sweeper;
 use super::meter::Meter;
 use super::{ConnectionStatus, Source, SweepStats};
-use crate::engine::observation::{BacklogReading, Quality, SourceReading};
+use crate::engine::observation::{BacklogReading, GroupState, Quality, SourceReading};
 use crate::flink::{FlinkError, JobWatch, Sight};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Limits};
-use crate::policy::source::{KafkaLag, SourceSpec};
+use crate::policy::source::KafkaLag;
 
 /// One Kafka cluster: who asks, what was seen last, and the sweep under way.
 pub(super) struct Cluster {
@@ -63,7 +65,20 @@ struct Subscription {
     id: u64,
     spec: KafkaLag,
     window: TimeSpan,
+    keeps: Keeps,
 }
+
+/// Where a consumer keeps its positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// With its group's coordinator.
+    WithCoordinator,
+    /// In a place of its own, which somebody else reads.
+    Elsewhere,
+}
+
+/// Positions that somebody else has read; `None` where they are unknown.
+pub(super) type Positions = Option<Group>;
 
 impl Cluster {
     pub(super) fn new(name: &str, connection: &KafkaConnection, limits: &Limits) -> Arc<Self> {
@@ -86,11 +101,24 @@ impl Cluster {
         interval: TimeSpan,
         job: Option<Arc<JobWatch>>,
     ) -> Arc<dyn Source> {
+        Arc::new(View { job, ..self.view(spec, window, interval, Keeps::WithCoordinator) })
+    }
+
+    /// A view for a reader of `spec.topics` whose positions are kept elsewhere; `spec.group` only names it.
+    pub(super) fn positionless(
+        self: &Arc<Self>,
+        spec: &KafkaLag,
+        window: TimeSpan,
+        interval: TimeSpan,
+    ) -> View {
+        self.view(spec, window, interval, Keeps::Elsewhere)
+    }
+
+    fn view(self: &Arc<Self>, spec: &KafkaLag, window: TimeSpan, interval: TimeSpan, keeps: Keeps) -> View {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let subscription = Arc::new(Subscription { id, spec: spec.clone(), window });
+        let subscription = Arc::new(Subscription { id, spec: spec.clone(), window, keeps });
         self.board().subscriptions.push(Arc::downgrade(&subscription));
-        let seen = Mutex::default();
-        Arc::new(KafkaSource { cluster: Arc::clone(self), subscription, interval, job, seen })
+        View { cluster: Arc::clone(self), subscription, interval, job: None, seen: Mutex::default() }
     }
 
     pub(super) fn status(&self) -> ConnectionStatus {
@@ -142,7 +170,7 @@ impl Cluster {
     fn start(self: &Arc<Self>, board: &mut Board, now: Timestamp) -> Sweeping {
         board.subscriptions.retain(|subscription| subscription.strong_count() > 0);
         let live: Vec<_> = board.subscriptions.iter().filter_map(Weak::upgrade).collect();
-        let order = Order::of(live.iter().map(|live| (live.id, &live.spec, live.window)));
+        let order = Order::of(live.iter().map(Arc::as_ref));
         let sweeper = Arc::clone(&self.sweeper);
         let sweep = tokio::spawn(async move { sweeper.lock().await.sweep(order, now).await });
         let cluster = Arc::clone(self);
@@ -176,7 +204,7 @@ impl Cluster {
 }
 
 /// One policy's view of a cluster.
-struct KafkaSource {
+pub(super) struct View {
     cluster: Arc<Cluster>,
     subscription: Arc<Subscription>,
     interval: TimeSpan,
@@ -190,48 +218,89 @@ struct Seen {
     last: Option<BacklogReading>,
 }
 
-impl Source for KafkaSource {
+impl Source for View {
     fn observe(&self, now: Timestamp) -> BoxFuture<'_, SourceReading> {
         async move {
-            let Subscription { id, spec, window } = &*self.subscription;
-            let max_age = TimeSpan(self.interval.0 * 7 / 8);
             // The job first: what it has read by then, the log surely holds.
             let job = match &self.job {
-                Some(job) => Some(job.look(now, max_age.0).await),
+                Some(job) => Some(job.look(now, self.interval.0 * 7 / 8).await),
                 None => None,
             };
-            let Some(snapshot) = self.cluster.snapshot(*id, now, max_age).await else {
-                let problem = format!("kafka {}: the sweep broke off", self.cluster.name);
-                return super::missing(&SourceSpec::KafkaLag(spec.clone()), *window, now, &problem);
-            };
-            let mut reading = self.read(&snapshot, job.as_ref());
-            let age = now.duration_since(reading.sampled_at).unsigned_abs();
-            if age > self.interval.0 * 2 {
-                reading.quality = reading.quality.max(Quality::Stale);
-                reading.problem.get_or_insert_with(|| {
-                    format!("kafka {}: the last sweep began {} s ago", self.cluster.name, age.as_secs())
-                });
-            }
-            SourceReading::Backlog(reading)
+            SourceReading::Backlog(self.sight(now, None, job.as_ref()).await)
         }
         .boxed()
     }
 }
 
-impl KafkaSource {
+impl View {
+    /// The backlog behind the group's commits, or behind positions that were read elsewhere, not after `now`.
+    pub(super) async fn look(&self, now: Timestamp, told: Option<&Positions>) -> BacklogReading {
+        self.sight(now, told, None).await
+    }
+
+    async fn sight(
+        &self,
+        now: Timestamp,
+        told: Option<&Positions>,
+        job: Option<&Result<Arc<Sight>, FlinkError>>,
+    ) -> BacklogReading {
+        let max_age = TimeSpan(self.interval.0 * 7 / 8);
+        let mut snapshot = self.cluster.snapshot(self.subscription.id, now, max_age).await;
+        if let (Some(seen), Some(told)) = (&snapshot, told)
+            && seen.is_behind(&self.subscription.spec, told)
+        {
+            // Read before the positions were: look again, so that only a true contradiction is one.
+            snapshot = self.cluster.snapshot(self.subscription.id, now, TimeSpan::default()).await;
+        }
+        let Some(snapshot) = snapshot else {
+            let problem = format!("kafka {}: the sweep broke off", self.cluster.name);
+            let Subscription { spec, window, .. } = &*self.subscription;
+            return nothing(spec, *window, now, &problem);
+        };
+        let mut reading = self.read(&snapshot, told, job);
+        let age = now.duration_since(reading.sampled_at).unsigned_abs();
+        if age > self.interval.0 * 2 {
+            reading.quality = reading.quality.max(Quality::Stale);
+            reading.problem.get_or_insert_with(|| {
+                format!("kafka {}: the last sweep began {} s ago", self.cluster.name, age.as_secs())
+            });
+        }
+        reading
+    }
+
     /// A snapshot that was read before gives the same reading again: it is one look, not two.
-    fn read(&self, snapshot: &Snapshot, job: Option<&Result<Arc<Sight>, FlinkError>>) -> BacklogReading {
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        told: Option<&Positions>,
+        job: Option<&Result<Arc<Sight>, FlinkError>>,
+    ) -> BacklogReading {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = seen.last.as_ref().filter(|last| last.sampled_at == snapshot.at) {
             return last.clone();
         }
         let Subscription { spec, window, .. } = &*self.subscription;
-        let mut look = snapshot.look(spec, *window);
+        let mut look = snapshot.look(spec, *window, told);
         if let Some(job) = job {
             flink::amend(&mut look, job);
         }
         let reading = reading::read(spec, *window, look, &mut seen.memory);
         seen.last = Some(reading.clone());
         reading
+    }
+}
+
+/// The reading of a consumer of which nothing is known, with the problem in words.
+pub(super) fn nothing(spec: &KafkaLag, window: TimeSpan, now: Timestamp, problem: &str) -> BacklogReading {
+    BacklogReading {
+        source: format!("{}/{}", spec.cluster, spec.group),
+        sampled_at: now,
+        quality: Quality::Missing,
+        problem: Some(problem.to_owned()),
+        group: GroupState::Unknown,
+        over_seconds: None,
+        window_seconds: window.as_secs_f64(),
+        partitions: Vec::new(),
+        streaming: None,
     }
 }

@@ -8,6 +8,7 @@ use super::groups::{Group, Groups};
 use super::offsets::{Layout, Leader};
 use super::reading::{Commit, Look, Raw, Since};
 use super::trouble::{Trouble, lines};
+use super::{Keeps, Positions, Subscription};
 use crate::engine::observation::GroupState;
 use crate::policy::TimeSpan;
 use crate::policy::source::{IsolationLevel, KafkaLag};
@@ -17,7 +18,8 @@ use crate::sources::SweepStats;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Order {
     ids: BTreeSet<u64>,
-    groups: BTreeMap<String, BTreeSet<Wish>>,
+    /// By consumer group; `None` for who keeps positions elsewhere.
+    wishes: BTreeMap<Option<String>, BTreeSet<Wish>>,
 }
 
 /// What is wanted about the topics of one group; without topics: those it has committed for.
@@ -29,12 +31,13 @@ struct Wish {
 }
 
 impl Order {
-    pub(super) fn of<'a>(subscriptions: impl Iterator<Item = (u64, &'a KafkaLag, TimeSpan)>) -> Self {
+    pub(super) fn of<'a>(subscriptions: impl Iterator<Item = &'a Subscription>) -> Self {
         let mut order = Self::default();
-        for (id, spec, window) in subscriptions {
-            order.ids.insert(id);
-            let wish = Wish { topics: spec.topics.clone(), level: spec.isolation_level, window };
-            order.groups.entry(spec.group.clone()).or_default().insert(wish);
+        for Subscription { id, spec, window, keeps } in subscriptions {
+            order.ids.insert(*id);
+            let wish = Wish { topics: spec.topics.clone(), level: spec.isolation_level, window: *window };
+            let group = (*keeps == Keeps::WithCoordinator).then(|| spec.group.clone());
+            order.wishes.entry(group).or_default().insert(wish);
         }
         order
     }
@@ -46,21 +49,22 @@ impl Order {
 
     /// The groups to ask for.
     pub(super) fn groups(&self) -> BTreeSet<String> {
-        self.groups.keys().cloned().collect()
+        self.wishes.keys().flatten().cloned().collect()
     }
 
     /// The isolation levels to read with.
     pub(super) fn levels(&self) -> BTreeSet<IsolationLevel> {
-        self.groups.values().flatten().map(|wish| wish.level).collect()
+        self.wishes.values().flatten().map(|wish| wish.level).collect()
     }
 
     /// Topics by isolation level, each with the windows it is wanted for.
     pub(super) fn topics(&self, groups: &Groups) -> Wanted {
         let mut wanted = Wanted::new();
-        for (group, wishes) in &self.groups {
+        for (group, wishes) in &self.wishes {
+            let group = group.as_ref().and_then(|group| groups.get(group));
             for wish in wishes {
                 let of_level = wanted.entry(wish.level).or_default();
-                for topic in topics(&wish.topics, groups.get(group)) {
+                for topic in topics(&wish.topics, group) {
                     of_level.entry(topic.clone()).or_default().insert(wish.window);
                 }
             }
@@ -141,12 +145,26 @@ impl Snapshot {
         lines(&self.cluster, self.failure.iter().chain(of_groups).chain(of_topics))
     }
 
-    /// The part of it that one source asked for.
-    pub(super) fn look(&self, spec: &KafkaLag, window: TimeSpan) -> Look {
-        let group = self.groups.get(&spec.group);
+    /// Whether positions that were read elsewhere lie past an end.
+    pub(super) fn is_behind(&self, spec: &KafkaLag, told: &Positions) -> bool {
+        let logs = self.logs.get(&spec.isolation_level);
+        let past = |topic: &String, partition: &i32, commit: &Commit| {
+            let log = logs.and_then(|logs| logs.get(topic)).and_then(|logs| logs.get(partition));
+            let end = log.and_then(|log| log.end);
+            matches!((commit, end), (Commit::At(position), Some(end)) if *position > end)
+        };
+        told.iter()
+            .flat_map(|told| &told.commits)
+            .any(|(topic, commits)| commits.iter().any(|(partition, commit)| past(topic, partition, commit)))
+    }
+
+    /// The part of it that one source asked for. `told`: where it stands, if that was read elsewhere.
+    pub(super) fn look(&self, spec: &KafkaLag, window: TimeSpan, told: Option<&Positions>) -> Look {
+        let asked = self.groups.get(&spec.group).filter(|_| told.is_none());
         let mut troubles: Vec<&Trouble> = self.failure.iter().collect();
-        troubles.extend(group.and_then(|group| group.as_ref().err()));
-        let group = group.and_then(|group| group.as_ref().ok());
+        troubles.extend(asked.and_then(|group| group.as_ref().err()));
+        let read = asked.and_then(|group| group.as_ref().ok());
+        let group = told.map_or(read, |told| told.as_ref());
         let mut look = Look {
             at: self.at,
             group: group.map_or(GroupState::Unknown, |group| group.state),
@@ -155,7 +173,7 @@ impl Snapshot {
             incomplete: false,
             as_of: None,
         };
-        let named = topics(&spec.topics, self.groups.get(&spec.group));
+        let named = topics(&spec.topics, asked);
         if named.is_empty() && group.is_some() {
             look.problems.push(format!(
                 "kafka {}: group {} has committed nothing yet: name the policy's topics",

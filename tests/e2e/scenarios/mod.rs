@@ -14,6 +14,8 @@ mod keda;
 mod lag_truth;
 mod secure;
 mod servers;
+mod spark;
+mod spark_bounds;
 mod steady;
 mod storm;
 mod takeover;
@@ -53,6 +55,7 @@ macro_rules! scenarios {
 scenarios! {
     "servers": 1, servers::people_can_do_it_by_hand;
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
+    "spark-workers": 3, spark::workers_follow_a_streaming_query;
     "flink-steps": 2, flink::in_place_up_and_down;
     "flink-slots": 2, flink::too_few_slots;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
@@ -70,6 +73,7 @@ scenarios! {
     "retention": 1, faults::retention_passes_the_commit;
     "backtest": 1, backtest::the_past_of_a_real_server;
     "hpa": 1, hpa::bounds_beside_the_real_controller;
+    "spark-bounds": 1, spark_bounds::bounds_of_the_next_run;
     "dry-run": 1, dry_run::nothing_is_written_and_the_decisions_are_the_same;
     "transactions": 1, transactions::a_marker_stays_behind_a_consumer_of_librdkafka;
     "kafka-credentials": 1, credentials::every_way_into_kafka;

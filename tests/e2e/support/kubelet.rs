@@ -125,7 +125,12 @@ async fn step(
     if pod.metadata.deletion_timestamp.is_some() {
         if let Some(process) = process.take() {
             let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
-            stop(&process, Duration::from_secs(grace.unsigned_abs())).await;
+            let grace = Duration::from_secs(grace.unsigned_abs());
+            if let Some(command) = pre_stop(pod) {
+                let log = shared.logs.join(format!("{}.pre-stop.log", pod.name_any()));
+                super::spark::drain(&command, &process, &log, grace).await;
+            }
+            stop(&process, grace).await;
         }
         return remove(&pods, pod).await;
     }
@@ -177,6 +182,9 @@ async fn start(
         "consumer" => {
             Program::new(shared.tools.consumer(), &log).args(container.args.clone().unwrap_or_default())
         }
+        "spark-worker" => {
+            super::spark::worker(&shared.tools, &log, container.args.clone().unwrap_or_default())
+        }
         image if image.contains("/tidegate:") => {
             let (rootfs, root) = (Tools::rootfs()?, log.with_extension("root"));
             let fresh = Sandbox::create(&shared.client, pod, container, &rootfs, &root).await?;
@@ -185,6 +193,12 @@ async fn start(
         other => bail!("no such image: {other}"),
     };
     Ok(Some(program.start()?))
+}
+
+/// What the Pod's container wants to be run before it is asked to stop.
+fn pre_stop(pod: &Pod) -> Option<Vec<String>> {
+    let container = pod.spec.as_ref()?.containers.first()?;
+    container.lifecycle.as_ref()?.pre_stop.as_ref()?.exec.as_ref()?.command.clone()
 }
 
 async fn report(pods: &Api<Pod>, pod: &Pod) -> Result<()> {

@@ -26,6 +26,9 @@ pub(crate) enum Image {
     Pause,
     /// The consumer, with these arguments.
     Consumer(Vec<String>),
+    /// A worker of a standalone Spark cluster, with these arguments, and a command that drains it before it is
+    /// stopped.
+    SparkWorker { args: Vec<String>, drain: String },
 }
 
 impl Image {
@@ -44,7 +47,15 @@ impl Image {
                 args.extend(["--commit-ms", "0"].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause => Self::Pause,
+            other @ (Self::Pause | Self::SparkWorker { .. }) => other,
+        }
+    }
+
+    /// Seconds that its Pod may take to end.
+    fn grace(&self) -> u32 {
+        match self {
+            Self::Pause | Self::Consumer(_) => 5,
+            Self::SparkWorker { .. } => 60,
         }
     }
 
@@ -81,6 +92,10 @@ impl Image {
                     "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": start / 1000},
                 })
             }
+            Self::SparkWorker { args, drain } => json!({
+                "name": "main", "image": "spark-worker", "args": args,
+                "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
+            }),
         }
     }
 }
@@ -117,7 +132,7 @@ impl Home {
                 "selector": {"matchLabels": {"app": name}},
                 "template": {
                     "metadata": {"labels": {"app": name}},
-                    "spec": {"containers": [image.container()], "terminationGracePeriodSeconds": 5},
+                    "spec": {"containers": [image.container()], "terminationGracePeriodSeconds": image.grace()},
                 },
             },
         }))?;

@@ -57,6 +57,16 @@ impl Tools {
         Ok(flink)
     }
 
+    /// Spark's home.
+    pub(crate) fn spark(&self) -> PathBuf {
+        self.cache.join("spark")
+    }
+
+    /// A custom resource definition, by the name of its file.
+    pub(crate) fn crd(&self, file: &str) -> PathBuf {
+        self.cache.join("crds").join(file)
+    }
+
     /// The consumer that stands behind each Pod.
     pub(crate) fn consumer(&self) -> PathBuf {
         self.examples.join("consumer")

@@ -109,7 +109,7 @@ fn overlap(one: &SourceSpec, other: &SourceSpec) -> bool {
 
 fn counts_records(source: &SourceSpec) -> bool {
     match source {
-        SourceSpec::KafkaLag(_) => true,
+        SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => true,
         SourceSpec::Prometheus(query) => query.means == Meaning::Backlog,
         SourceSpec::FlinkJob(_) => false,
     }
@@ -117,7 +117,7 @@ fn counts_records(source: &SourceSpec) -> bool {
 
 fn threshold_of(Carried { path, source, .. }: &Carried) -> String {
     match source {
-        SourceSpec::KafkaLag(_) => format!("{path}.metadata.lagThreshold"),
+        SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => format!("{path}.metadata.lagThreshold"),
         SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => format!("{path}.metadata.threshold"),
     }
 }
@@ -170,7 +170,9 @@ fn activation(carried: &[Carried], notes: &mut Notes) -> Activation {
     let counting = || carried.iter().filter(|one| counts_records(&one.source));
     let lowest = counting().map(|one| one.activation).reduce(f64::min).unwrap_or(0.0);
     let at = |one: &Carried| match one.source {
-        SourceSpec::KafkaLag(_) => format!("{}.metadata.activationLagThreshold", one.path),
+        SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => {
+            format!("{}.metadata.activationLagThreshold", one.path)
+        }
         SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => {
             format!("{}.metadata.activationThreshold", one.path)
         }

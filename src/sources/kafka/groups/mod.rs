@@ -45,9 +45,9 @@ mod code {
 
 /// What one group said. A partition that it does not hold is one that nothing was committed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) state: GroupState,
-    pub(super) commits: BTreeMap<String, BTreeMap<i32, Commit>>,
+pub(in crate::sources) struct Group {
+    pub(in crate::sources) state: GroupState,
+    pub(in crate::sources) commits: BTreeMap<String, BTreeMap<i32, Commit>>,
 }
 
 pub(super) type Groups = BTreeMap<String, Result<Group, Trouble>>;

@@ -20,7 +20,7 @@ use crate::policy::units::records_between;
 
 /// What a group has committed for one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Commit {
+pub(in crate::sources) enum Commit {
     /// The offset of the next record to process.
     At(i64),
     /// The broker says: nothing.
@@ -117,6 +117,7 @@ pub(super) fn read(spec: &KafkaLag, window: TimeSpan, look: Look, memory: &mut M
         over_seconds,
         window_seconds: window.as_secs_f64(),
         partitions,
+        streaming: None,
     };
     memory.before = Some(look);
     reading

@@ -1,0 +1,258 @@
+//! Where an application states its executor bounds, and why they are left alone. Pure.
+
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use serde_json::{Map, Value};
+
+use super::Kind;
+use crate::policy::Replicas;
+
+/// What the keys of `sparkConf` begin with.
+const PREFIX: &str = "spark.dynamicAllocation.";
+/// A queue decides when such an application runs, and with how much.
+const QUEUE: &str = "kueue.x-k8s.io/queue-name";
+const LOWER: &str = "minExecutors";
+const UPPER: &str = "maxExecutors";
+const INITIAL: &str = "initialExecutors";
+
+/// An application's executor bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) lower: Replicas,
+    pub(super) upper: Replicas,
+    initial: Option<Replicas>,
+    /// Stated in `dynamicAllocation`.
+    typed: bool,
+    /// Stated in `sparkConf`.
+    conf: bool,
+    /// What else would make dynamic allocation behave, in words.
+    pub(super) advice: Vec<&'static str>,
+}
+
+impl Bounds {
+    /// Finds them, or says why they are left alone.
+    pub(super) fn find(kind: Kind, object: &DynamicObject) -> Result<Self, String> {
+        refuse(kind, object)?;
+        let spec = object.data.pointer(&format!("/{}", kind.path().join("/")));
+        let spec = spec.ok_or_else(|| format!("it has no {}", kind.path().join(".")))?;
+        let typed = spec.get("dynamicAllocation").filter(|typed| typed.get("enabled") == Some(&true.into()));
+        let conf = |field: &str| spec.get("sparkConf")?.get(format!("{PREFIX}{field}"))?.as_str();
+        if typed.is_none() && conf("enabled") != Some("true") {
+            return Err(
+                "dynamic allocation is off, so it has no bounds: spec.executor.instances is all it gets"
+                    .into(),
+            );
+        }
+        let count = |field: &str| -> Result<Option<Replicas>, String> {
+            let one = typed.and_then(|typed| typed.get(field)).filter(|value| !value.is_null());
+            let one = one.map(|value| whole(value.as_u64(), field)).transpose()?;
+            let other = conf(field).map(|text| whole(text.trim().parse().ok(), field)).transpose()?;
+            match (one, other) {
+                (Some(one), Some(other)) if one != other => Err(format!(
+                    "two places disagree about {field}: dynamicAllocation says {one}, sparkConf {other}; state it once"
+                )),
+                (one, other) => Ok(one.or(other)),
+            }
+        };
+        let (lower, upper, initial) = (count(LOWER)?, count(UPPER)?, count(INITIAL)?);
+        let upper =
+            upper.ok_or_else(|| format!("it states no {UPPER}, so it takes all there is: state one"))?;
+        let conf = [LOWER, UPPER, INITIAL].iter().any(|field| conf(field).is_some());
+        let advice = advice(spec);
+        Ok(Self { lower: lower.unwrap_or(Replicas(0)), upper, initial, typed: typed.is_some(), conf, advice })
+    }
+
+    /// The application's spec with other bounds: in the places where it states them already.
+    pub(super) fn to(&self, lower: Replicas, upper: Replicas) -> Value {
+        let initial = self.initial.map(|initial| initial.clamp(lower, upper.max(lower)));
+        let all = [(LOWER, Some(lower)), (UPPER, Some(upper)), (INITIAL, initial)];
+        let all = || all.into_iter().filter_map(|(field, count)| Some((field, count?)));
+        let mut spec = Map::new();
+        if self.typed {
+            let typed = all().map(|(field, count)| (field.to_owned(), count.0.into()));
+            spec.insert("dynamicAllocation".to_owned(), Value::Object(typed.collect()));
+        }
+        if self.conf {
+            let conf = all().map(|(field, count)| (format!("{PREFIX}{field}"), count.to_string().into()));
+            spec.insert("sparkConf".to_owned(), Value::Object(conf.collect()));
+        }
+        Value::Object(spec)
+    }
+
+    /// The fields that hold the bounds.
+    pub(super) fn paths(&self, kind: Kind) -> Vec<Vec<String>> {
+        let path = |tail: [&str; 2]| kind.path().iter().copied().chain(tail).map(str::to_owned).collect();
+        let typed = [LOWER, UPPER].map(|field| path(["dynamicAllocation", field]));
+        let conf = [LOWER, UPPER].map(|field| path(["sparkConf", &format!("{PREFIX}{field}")]));
+        let typed = typed.into_iter().filter(|_| self.typed);
+        typed.chain(conf.into_iter().filter(|_| self.conf)).collect()
+    }
+}
+
+/// What stock dynamic allocation lacks by default: nothing that it does depends on triggers or on lag, and what
+/// holds data is kept for ever.
+fn advice(spec: &Value) -> Vec<&'static str> {
+    let conf = |key: &str| spec.get("sparkConf")?.get(key)?.as_str();
+    let mut advice = Vec::new();
+    if conf("spark.decommission.enabled") != Some("true") {
+        advice.push("set spark.decommission.enabled=true: executors then end their tasks before they leave");
+    }
+    let typed = spec.pointer("/dynamicAllocation/shuffleTrackingTimeout").is_some_and(|span| !span.is_null());
+    if !typed && conf("spark.dynamicAllocation.shuffleTracking.timeout").is_none() {
+        advice.push(
+            "set spark.dynamicAllocation.shuffleTracking.timeout: executors that hold shuffle data never leave without",
+        );
+    }
+    if conf("spark.dynamicAllocation.executorIdleTimeout").is_none() {
+        advice.push(
+            "set spark.dynamicAllocation.executorIdleTimeout to three trigger intervals of a stream, at least: at 60s \
+             a shorter interval keeps every executor, and a longer one drops and starts them in each",
+        );
+    }
+    advice
+}
+
+fn whole(count: Option<u64>, field: &str) -> Result<Replicas, String> {
+    let count = count.and_then(|count| u32::try_from(count).ok());
+    count.map(Replicas).ok_or_else(|| format!("its {field} is not a count"))
+}
+
+/// Why the application must be left alone, if it must.
+fn refuse(kind: Kind, object: &DynamicObject) -> Result<(), String> {
+    if let Some(queue) = object.labels().get(QUEUE) {
+        return Err(format!(
+            "the queue {queue} admits it by what it asks for: its bounds are the queue's matter"
+        ));
+    }
+    if object.data.pointer("/spec/suspend") == Some(&true.into()) {
+        return Err("it is suspended".to_owned());
+    }
+    let state = object.data.pointer("/status/applicationState/state").and_then(Value::as_str);
+    match (kind, state) {
+        (Kind::Application, Some(state @ ("COMPLETED" | "FAILED" | "SUBMISSION_FAILED"))) => {
+            Err(format!("it has ended ({state}): any change would run it again"))
+        }
+        (Kind::Application, Some(state)) if !matches!(state, "" | "SUBMITTED" | "RUNNING") => {
+            Err(format!("it is on its way from one state to another ({state})"))
+        }
+        (Kind::Application | Kind::Scheduled, _) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(kind: Kind, spec: Value, further: &Value) -> DynamicObject {
+        let spec = if kind == Kind::Scheduled { json!({"template": spec}) } else { spec };
+        let mut object = json!({
+            "apiVersion": super::super::API_VERSION, "kind": kind.name(), "metadata": {"name": "a"}, "spec": spec,
+        });
+        for (pointer, value) in further.as_object().unwrap() {
+            let (holder, field) = pointer.rsplit_once('/').unwrap();
+            let holder = holder.split('/').skip(1).fold(&mut object, |at, name| &mut at[name]);
+            holder[field] = value.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn typed(lower: u32, upper: u32) -> Value {
+        json!({"dynamicAllocation": {"enabled": true, "minExecutors": lower, "maxExecutors": upper, "initialExecutors": lower}})
+    }
+
+    fn refused(kind: Kind, spec: Value, further: &Value) -> String {
+        Bounds::find(kind, &object(kind, spec, further)).unwrap_err()
+    }
+
+    #[test]
+    fn bounds_are_written_where_they_stand() {
+        let find =
+            |spec: Value| Bounds::find(Kind::Scheduled, &object(Kind::Scheduled, spec, &json!({}))).unwrap();
+        let bounds = find(typed(2, 8));
+        assert_eq!((bounds.lower, bounds.upper), (Replicas(2), Replicas(8)));
+        assert_eq!(
+            bounds.to(Replicas(4), Replicas(6)),
+            json!({"dynamicAllocation": {"minExecutors": 4, "maxExecutors": 6, "initialExecutors": 4}})
+        );
+        assert_eq!(
+            bounds.paths(Kind::Scheduled)[1].join("."),
+            "spec.template.dynamicAllocation.maxExecutors"
+        );
+
+        let conf = json!({"sparkConf": {"spark.dynamicAllocation.enabled": "true", "spark.dynamicAllocation.maxExecutors": "8"}});
+        let bounds = find(conf.clone());
+        assert_eq!((bounds.lower, bounds.upper), (Replicas(0), Replicas(8)));
+        assert_eq!(
+            bounds.to(Replicas(4), Replicas(6)),
+            json!({"sparkConf": {"spark.dynamicAllocation.minExecutors": "4", "spark.dynamicAllocation.maxExecutors": "6"}})
+        );
+        let mut both = typed(2, 8);
+        both["sparkConf"] = conf["sparkConf"].clone();
+        let both = find(both).to(Replicas(3), Replicas(9));
+        assert_eq!(both["dynamicAllocation"]["maxExecutors"], 9);
+        assert_eq!(both["sparkConf"]["spark.dynamicAllocation.maxExecutors"], "9");
+    }
+
+    #[test]
+    fn what_dynamic_allocation_lacks_is_said() {
+        let advice = |conf: Value| {
+            let mut spec = typed(1, 2);
+            spec["sparkConf"] = conf;
+            Bounds::find(Kind::Application, &object(Kind::Application, spec, &json!({}))).unwrap().advice
+        };
+        assert_eq!(advice(json!({})).len(), 3);
+        let some = advice(json!({
+            "spark.decommission.enabled": "true", "spark.dynamicAllocation.shuffleTracking.timeout": "10m",
+        }));
+        assert!(matches!(some.as_slice(), [one] if one.contains("executorIdleTimeout")), "{some:?}");
+    }
+
+    #[test]
+    fn every_refusal_says_why() {
+        let none = &json!({});
+        for kind in [Kind::Application, Kind::Scheduled] {
+            assert!(
+                refused(kind, json!({"executor": {"instances": 2}}), none)
+                    .starts_with("dynamic allocation is off")
+            );
+            let mut torn = typed(2, 8);
+            torn["sparkConf"] = json!({"spark.dynamicAllocation.maxExecutors": "9"});
+            assert_eq!(
+                refused(kind, torn, none),
+                "two places disagree about maxExecutors: dynamicAllocation says 8, sparkConf 9; state it once"
+            );
+            assert!(
+                refused(kind, json!({"dynamicAllocation": {"enabled": true}}), none)
+                    .contains("no maxExecutors")
+            );
+            let odd = json!({"dynamicAllocation": {"enabled": true, "maxExecutors": -1}});
+            assert_eq!(refused(kind, odd, none), "its maxExecutors is not a count");
+            assert_eq!(refused(kind, typed(1, 2), &json!({"/spec/suspend": true})), "it is suspended");
+            let queued = &json!({"/metadata/labels": {QUEUE: "team-a"}});
+            assert!(refused(kind, typed(1, 2), queued).starts_with("the queue team-a admits it"));
+        }
+        let state = |state: &str| json!({"/status": {"applicationState": {"state": state}}});
+        for ended in ["COMPLETED", "FAILED", "SUBMISSION_FAILED"] {
+            let why = refused(Kind::Application, typed(1, 2), &state(ended));
+            assert_eq!(why, format!("it has ended ({ended}): any change would run it again"));
+        }
+        for moving in [
+            "PENDING_RERUN",
+            "INVALIDATING",
+            "SUCCEEDING",
+            "FAILING",
+            "SUSPENDING",
+            "SUSPENDED",
+            "RESUMING",
+            "UNKNOWN",
+        ] {
+            assert!(refused(Kind::Application, typed(1, 2), &state(moving)).contains(moving));
+        }
+        for alive in ["", "SUBMITTED", "RUNNING"] {
+            let object = object(Kind::Application, typed(1, 2), &state(alive));
+            assert!(Bounds::find(Kind::Application, &object).is_ok());
+        }
+    }
+}

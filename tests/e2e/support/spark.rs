@@ -1,0 +1,265 @@
+//! A standalone Spark cluster on loopback: the master and the driver are processes of the suite's, the workers
+//! Pods of a Deployment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::objects::Image;
+use super::place::{Tools, free_port};
+use super::process::{Process, Program};
+use super::waiting::eventually;
+
+/// Small, single-threaded JVMs: there may be ten of them.
+const LEAN: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+/// What a worker's Pod does before it is stopped: it asks its tasks to end, and waits for its executors. In a
+/// container the worker is process 1.
+const DRAIN: &str =
+    "kill -s PWR ${MAIN_PID:-1}; while pgrep -P ${MAIN_PID:-1} >/dev/null; do sleep 0.2; done";
+
+/// One of Spark's Java programs.
+pub(crate) fn java(tools: &Tools, log: &Path, heap: &str, class: &str) -> Program {
+    let home = tools.spark();
+    Program::new("java", log)
+        .args(LEAN)
+        .args([
+            heap,
+            "-Dspark.decommission.enabled=true",
+            "-cp",
+            &format!("{}/jars/*", home.display()),
+            class,
+        ])
+        .env("SPARK_HOME", home.display().to_string())
+        .env("SPARK_SCALA_VERSION", "2.13")
+        .env("SPARK_LOCAL_IP", "127.0.0.1")
+}
+
+/// A worker with its arguments, as its Pod's container has them.
+pub(crate) fn worker(tools: &Tools, log: &Path, args: Vec<String>) -> Program {
+    let work = log.with_extension("work").display().to_string();
+    java(tools, log, "-Xmx128m", "org.apache.spark.deploy.worker.Worker")
+        .args(["--work-dir", &work])
+        .args(args)
+}
+
+/// A running master.
+#[derive(Debug)]
+pub(crate) struct Master {
+    url: String,
+    process: Process,
+}
+
+impl Master {
+    /// Starts one and waits until it answers.
+    pub(crate) async fn start(tools: &Tools, dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        let (port, web) = (free_port()?, free_port()?);
+        let process =
+            java(tools, &dir.join("master.log"), "-Xmx192m", "org.apache.spark.deploy.master.Master")
+                .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--webui-port", &web.to_string()])
+                .start()?;
+        let master = Self { url: format!("spark://127.0.0.1:{port}"), process };
+        eventually("the master answers", || async {
+            master.process.check()?;
+            get(&format!("http://127.0.0.1:{web}/json/")).await.map(Some)
+        })
+        .await?;
+        Ok(master)
+    }
+
+    /// What a worker's Pod runs: one core, room for one executor.
+    pub(crate) fn worker(&self) -> Image {
+        let args =
+            ["--host", "127.0.0.1", "--cores", "1", "--memory", "600m", "--webui-port", "0", &self.url];
+        Image::SparkWorker { args: args.map(str::to_owned).to_vec(), drain: DRAIN.to_owned() }
+    }
+}
+
+/// What the suite's streaming application does.
+#[derive(Debug, Clone)]
+pub(crate) struct Query {
+    pub(crate) name: &'static str,
+    pub(crate) bootstrap: String,
+    pub(crate) topic: &'static str,
+    /// Milliseconds of an executor's core per record.
+    pub(crate) cost: u32,
+    /// Records in a batch at most.
+    pub(crate) batch: u32,
+}
+
+/// A query of the suite's application, whose driver may come and go.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    program: Program,
+    process: Option<Process>,
+    dir: PathBuf,
+    name: &'static str,
+    port: u16,
+}
+
+impl Driver {
+    /// Starts it on the master's workers, and waits until its UI answers.
+    pub(crate) async fn start(tools: &Tools, dir: &Path, master: &Master, query: &Query) -> Result<Self> {
+        let Query { name, bootstrap, topic, cost, batch } = query;
+        let (port, home) = (free_port()?, tools.spark());
+        let settings: BTreeMap<&str, String> = [
+            ("spark.ui.port", port.to_string()),
+            ("spark.driver.host", "127.0.0.1".to_owned()),
+            ("spark.driver.bindAddress", "127.0.0.1".to_owned()),
+            ("spark.executor.cores", "1".to_owned()),
+            ("spark.executor.memory", "512m".to_owned()),
+            ("spark.executor.extraJavaOptions", LEAN.join(" ")),
+            ("spark.decommission.enabled", "true".to_owned()),
+            ("spark.locality.wait", "0s".to_owned()),
+            ("spark.sql.shuffle.partitions", "1".to_owned()),
+            ("spark.sql.streaming.metricsEnabled", "true".to_owned()),
+            ("spark.ui.showConsoleProgress", "false".to_owned()),
+        ]
+        .into();
+        let python = home.join("python");
+        let path =
+            [python.clone(), python.join("lib/py4j-0.10.9.9-src.zip")].map(|path| path.display().to_string());
+        let program = java(tools, &dir.join("driver.log"), "-Xmx640m", "org.apache.spark.deploy.SparkSubmit")
+            .env("PYTHONPATH", path.join(":"))
+            .env("PYSPARK_PYTHON", "python3")
+            .args(["--master", &master.url, "--name", name])
+            .args(
+                settings.into_iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")]),
+            )
+            .arg(
+                Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("tests/e2e/spark-app/app.py")
+                    .display()
+                    .to_string(),
+            )
+            .args([name, bootstrap.as_str(), topic])
+            .arg(dir.join("checkpoints").join(name).display().to_string())
+            .arg(dir.join("counts").display().to_string())
+            .args([cost.to_string(), "asap".to_owned(), batch.to_string()]);
+        let mut driver = Self { program, process: None, dir: dir.to_owned(), name, port };
+        driver.launch().await?;
+        Ok(driver)
+    }
+
+    /// Starts it again: it goes on from its checkpoint.
+    pub(crate) async fn launch(&mut self) -> Result<()> {
+        let process = self.program.start()?;
+        eventually("the driver answers", || async {
+            process.check()?;
+            get(&format!("{}/api/v1/applications", self.url())).await.map(Some)
+        })
+        .await?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills it without a word.
+    pub(crate) fn kill(&mut self) {
+        drop(self.process.take());
+    }
+
+    /// Address of its UI.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The port of its UI.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The settings' connection to it.
+    pub(crate) fn connection(&self) -> Value {
+        json!({"checkpoints": self.dir.join("checkpoints"), "driver": self.url()})
+    }
+
+    /// Executors at work.
+    pub(crate) async fn executors(&self) -> Result<usize> {
+        let apps = get(&format!("{}/api/v1/applications", self.url())).await?;
+        let app = apps.pointer("/0/id").and_then(Value::as_str).context("no application")?.to_owned();
+        let all = get(&format!("{}/api/v1/applications/{app}/executors", self.url())).await?;
+        let all = all.as_array().context("no list of executors")?;
+        Ok(all.iter().filter(|one| one["id"] != "driver" && one["isActive"] == true).count())
+    }
+
+    /// Batches that have left their counts.
+    pub(crate) fn counts(&self) -> Result<Counts> {
+        let mut batches = BTreeMap::new();
+        for entry in fs::read_dir(self.dir.join("counts"))? {
+            let path = entry?.path();
+            let number =
+                path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok());
+            if let Some(number) = number {
+                batches.insert(number, serde_json::from_str(&fs::read_to_string(&path)?)?);
+            }
+        }
+        Ok(Counts(batches))
+    }
+
+    /// Whether the query has committed a batch.
+    pub(crate) fn committed(&self) -> bool {
+        self.dir.join("checkpoints").join(self.name).join("commits/0").exists()
+    }
+}
+
+/// What was processed, by batch.
+#[derive(Debug)]
+pub(crate) struct Counts(BTreeMap<u64, Vec<Share>>);
+
+/// A batch's share of one partition.
+#[derive(Debug, Clone, Deserialize)]
+struct Share {
+    partition: i32,
+    records: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Counts {
+    /// Records in all.
+    pub(crate) fn records(&self) -> u64 {
+        self.0.values().flatten().map(|share| share.records).sum()
+    }
+
+    /// Batches in all.
+    pub(crate) fn batches(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An error unless every record of every partition was processed once, in order, from the first on.
+    pub(crate) fn exact(&self) -> Result<()> {
+        let mut next: BTreeMap<i32, u64> = BTreeMap::new();
+        for (number, share) in
+            self.0.iter().flat_map(|(number, all)| all.iter().map(move |one| (number, one)))
+        {
+            let expected = next.entry(share.partition).or_default();
+            ensure!(
+                share.first == *expected && share.last + 1 - share.first == share.records,
+                "batch {number} processed {share:?} where {expected} came next"
+            );
+            *expected = share.last + 1;
+        }
+        Ok(())
+    }
+}
+
+/// Runs what a Pod's container wants to be run before it is asked to stop.
+pub(crate) async fn drain(command: &[String], process: &Process, log: &Path, grace: Duration) {
+    let Some((path, args)) = command.split_first() else { return };
+    let hook = Program::new(path, log).args(args).env("MAIN_PID", process.id().to_string());
+    if let Ok(hook) = hook.start() {
+        // What outlasts the grace period is cut off with it.
+        let (Ok(_) | Err(_)) = hook.ended(grace).await;
+    }
+}
+
+async fn get(url: &str) -> Result<Value> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    Ok(client.get(url).send().await?.error_for_status()?.json().await?)
+}
