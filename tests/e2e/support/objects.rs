@@ -66,7 +66,7 @@ impl Image {
                 args.extend(["--set", property].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause => Self::Pause,
+            Self::Pause | Self::SparkWorker { .. } => self,
         }
     }
 
@@ -77,7 +77,7 @@ impl Image {
                 args.extend(["--start-ms".to_owned(), (seconds * 1000).to_string()]);
                 Self::Consumer(args)
             }
-            Self::Pause => Self::Pause,
+            Self::Pause | Self::SparkWorker { .. } => self,
         }
     }
 
