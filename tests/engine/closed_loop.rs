@@ -74,7 +74,7 @@ fn a_day_of_noise_moves_nothing() {
     let remembered = serde_json::to_string(&run.memory).unwrap().len();
     assert!(remembered < 4096, "{remembered} bytes");
     // The capacity is unknown: two steps down find it, one step up answers, and then there is peace.
-    assert_eq!(run.moves.iter().map(|made| made.2).collect::<Vec<_>>(), [3, 2, 4], "{}", show(&run));
+    assert_eq!(run.moves.iter().map(|made| made.2).collect::<Vec<_>>(), [3, 2, 3], "{}", show(&run));
     assert_eq!(run.probes_down(), 2, "{}", show(&run));
 }
 
@@ -124,8 +124,8 @@ proptest! {
             let phase = Run { moves: whole.moves[before..].to_vec(), ..Run::default() };
             let told = format!("{} records/s, {world:?}\n{:?}\n{}", rate, whole.moves, show(&whole));
             prop_assert!(phase.raises() <= 2, "raises: {told}");
-            // Only a step into the unknown may be taken back.
-            prop_assert!(phase.reversals() <= whole.probes_down().min(1), "reversals: {told}");
+            // Only a step into the unknown may be taken back, and what that then overshoots.
+            prop_assert!(phase.reversals() <= 2 * whole.probes_down().min(1), "reversals: {told}");
             let over = rungs_over(&world, rate, plant.replicas());
             // With the capacity unknown, the step that finds it may go one rung further.
             let probed = whole.decisions.iter().any(|one| one.reason == Reason::Probing);
