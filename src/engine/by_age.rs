@@ -49,8 +49,7 @@ pub(crate) fn decide(
         memory.capacity.strain(working, now);
     }
     let surge = belief.sizing_rate.unwrap_or(rate);
-    let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
-    memory.demand = Some(load.demand());
+    let load = Load::of(belief, surge, objective, belief.raise_stop);
     let raised = match belief.capacity.low.or(belief.capacity.demonstrated.filter(|_| draft.current.0 == 0)) {
         Some(low) => raise(draft, rules, memory, belief, (objective, rate, load, low), now),
         None => probe(draft, rules, memory, belief, (objective, rate), now),
@@ -62,7 +61,7 @@ pub(crate) fn decide(
         memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
         return Some(need);
     }
-    let load = Load::of(belief, rate, belief.lower_seconds, objective.max_lag, objective.catch_up);
+    let load = Load::of(belief, belief.rate.unwrap_or(rate), objective, belief.lower_seconds);
     lower(draft, rules, memory, belief, (objective, load), now)
 }
 
@@ -139,12 +138,17 @@ fn doubt(
     now: Timestamp,
 ) -> Option<Replicas> {
     let late = belief.trend.is_some_and(|trend| trend.least > objective.max_lag / 2.0);
-    let hot = belief.busiest_share.zip(belief.capacity.mean).is_none_or(|(share, mean)| share * rate > mean);
+    let hot = is_hot(belief, rate);
     let top = belief.ladder.above(draft.current).min(rules.max_replicas) <= draft.current;
     if hot || top || !(late && belief.is_spread() && up::slips(belief, objective, 0.0)) {
         return None;
     }
     probe(draft, rules, memory, belief, (objective, rate), now)
+}
+
+/// Whether one partition alone brings more than one replica processes, or that is not known.
+fn is_hot(belief: &Belief, rate: f64) -> bool {
+    belief.busiest_share.zip(belief.capacity.mean).is_none_or(|(share, mean)| share * rate > mean)
 }
 
 /// A quarter more, and at least one rung, where the objective has been breached for longer than the present size should have taken to
@@ -162,6 +166,9 @@ fn unstick(
     let more = Replicas::covering(draft.current.as_f64() * UNSTICK).unwrap_or_default();
     let to = belief.ladder.above(draft.current).max(belief.ladder.at_least(more)).min(rules.max_replicas);
     let breached = lasted(memory.overdue_since, now);
+    if is_hot(belief, belief.rate.unwrap_or(0.0)) {
+        return None;
+    }
     if breached.min(since_move) <= patience || belief.moving || !belief.is_spread() || to <= draft.current {
         return None;
     }
@@ -180,23 +187,27 @@ fn lower(
     now: Timestamp,
 ) -> Option<Replicas> {
     let need = belief.capacity.for_less().map(|capacity| size::by_age(belief, load, capacity));
+    // Where the load is falling, what the latest look alone asks for is where it is heading.
+    let latest = memory.rate.latest_sample().map_or(load.rate, |(over, records)| records / over);
+    let falling = Load { rate: load.rate.min(latest), ..load };
+    let heading = belief.capacity.for_less().map(|capacity| size::by_age(belief, falling, capacity).replicas);
     let known = need.map(|need| need.replicas);
     let wanted = down::recommendation(rules, memory, belief, objective, (draft.current, known), now);
     let (hot, quotient) = need.map_or((false, wanted), |need| (need.hot, need.quotient));
     let asked = Need { replicas: wanted, quotient: quotient.min(wanted), demand: load.demand(), hot };
     let (to, binding) = bounds::apply(draft, rules, belief, asked);
     let candidate = memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
-    account(memory, rules, draft.current, candidate, now);
     let covered = format!("{} records/s to cover", number(load.demand()));
     if to < draft.current {
-        let known = known.is_some_and(|known| known < draft.current);
-        let (reason, detail) = if known || belief.capacity.basis != CapacityBasis::Unknown {
+        let fewer = known.is_some_and(|known| known < draft.current);
+        let (reason, detail) = if fewer || belief.capacity.basis != CapacityBasis::Unknown {
             (Reason::LoadNeedsFewer, format!("{covered}: {to} would do"))
         } else {
             (Reason::Probing, format!("{covered} have been no trouble for long: one step down, to learn"))
         };
         draft.set(Stage::Size, to, reason, detail);
-        down::judge(draft, memory, belief, (objective, load.demand()), candidate, now);
+        let heading = heading.unwrap_or(to).min(to);
+        down::judge(draft, memory, belief, objective, (candidate, known, heading), now);
         if let Some((Reason::HotPartition, detail)) = binding
             && draft.reason == Reason::CatchingUp
         {
@@ -212,15 +223,4 @@ fn lower(
         draft.set(Stage::Size, draft.current, reason, detail);
     }
     known
-}
-
-/// Adds up what the replicas above the candidate have cost since the last move.
-fn account(memory: &mut Memory, rules: &Rules, current: Replicas, candidate: Replicas, now: Timestamp) {
-    if candidate < current {
-        let longest = 3.0 * rules.interval.as_secs_f64();
-        let seconds = memory.seconds_since_turn(now).min(longest);
-        memory.waste += (current.as_f64() - candidate.as_f64()) * seconds;
-    } else {
-        memory.waste = 0.0;
-    }
 }

@@ -8,41 +8,35 @@ use super::estimate::Belief;
 use super::explain::{number, seconds};
 use super::memory::{Memory, seconds_between};
 use super::reason::Reason;
+use super::size;
+use super::tuning::BALANCED;
 use super::up::Objective;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
-/// Replica-seconds that a move down must have been wasted before it is made, on top of what it stops: a
-/// twentieth of a replica-hour, the price of a rebalance for those who wait for it.
-const MOVE_COST: f64 = 180.0;
-/// Seconds after which an overshoot is given back although the load it was made for persists.
-const GIVE_BACK: f64 = 3600.0;
-/// The load has fallen since the last move up once the demand is below this share of that move's.
-const FALLEN: f64 = 2.0 / 3.0;
+/// A size is expected to do for no more than so many seconds, whatever it used to.
+const LOOKS_AHEAD: f64 = 4.0 * 3600.0;
 /// Seconds between steps down into what nobody has demonstrated.
 const PROBE_EVERY: f64 = 1800.0;
 /// The same where the last such step had to be taken back.
 const RETRY_EVERY: f64 = 6.0 * 3600.0;
 
-/// Whether a backlog is being cleared: it takes the present replicas more than a quarter of the objective
-/// to work off. A record per partition may always wait.
-pub(crate) fn catching_up(belief: &Belief, objective: Objective, current: Replicas) -> bool {
-    let capacity = belief.capacity.for_less().unwrap_or(0.0);
-    let partitions = f64::from(belief.ladder.partitions().unwrap_or(0));
-    let quick = capacity * current.as_f64() * objective.max_lag / 4.0 + partitions;
+/// Whether a backlog is being cleared that is old for the objective.
+pub(crate) fn catching_up(belief: &Belief, objective: Objective) -> bool {
     let late = belief.trend.is_some_and(|trend| trend.age > objective.max_lag / 2.0);
-    belief.overdue || late || belief.sizing_backlog.is_none_or(|backlog| backlog > quick)
+    belief.overdue || late || belief.sizing_backlog.is_none()
 }
 
 /// Whether what waits would, at `to` replicas and after the stop that the move makes, wait for longer than
 /// half of the objective. `Some` with the figures then.
 fn leaves_late(belief: &Belief, objective: Objective, to: Replicas) -> Option<String> {
     let backlog = belief.sizing_backlog?;
-    let serving = belief.capacity.for_less()? * to.as_f64();
+    let serving = size::together(belief, to.0, belief.capacity.for_less()?);
     // A stop that is long for the objective must not forbid every move down.
-    let stop = belief.lower_seconds.min(objective.max_lag / 4.0);
+    let usable = BALANCED.usable * objective.max_lag;
+    let stop = belief.lower_seconds.min(usable * 0.75);
     let wait = backlog / serving + stop;
-    (to.0 > 0 && wait > objective.max_lag / 2.0).then(|| {
+    (to.0 > 0 && wait > usable).then(|| {
         format!(
             "{to} would take {} for the {} records that wait, and {} are allowed",
             seconds(wait),
@@ -79,7 +73,7 @@ pub(crate) fn recommendation(
     let failed = memory.last_move.is_some_and(|last| last.is_raise() && last.1 <= below);
     let patience = if failed { RETRY_EVERY } else { PROBE_EVERY.max(4.0 * window) };
     let calm = calm_for >= patience - window && !memory.rate.rises(now);
-    if calm && !catching_up(belief, objective, current) { below } else { current }
+    if calm && !catching_up(belief, objective) { below } else { current }
 }
 
 /// Holds a move down that must not be made, or has not paid for itself. The draft's number is what would be
@@ -88,11 +82,11 @@ pub(crate) fn judge(
     draft: &mut Draft,
     memory: &Memory,
     belief: &Belief,
-    (objective, demand): (Objective, f64),
-    candidate: Replicas,
+    objective: Objective,
+    (candidate, known, heading): (Replicas, Option<Replicas>, Replicas),
     now: Timestamp,
 ) {
-    if catching_up(belief, objective, draft.current) {
+    if catching_up(belief, objective) {
         let detail = belief.sizing_backlog.map_or_else(
             || "the backlog is unknown".to_owned(),
             |backlog| format!("{} records are still to be cleared", number(backlog)),
@@ -114,30 +108,43 @@ pub(crate) fn judge(
     if candidate >= draft.current {
         return; // The stabilization window holds it, and says so.
     }
-    let cost = MOVE_COST + belief.lower_seconds * draft.current.as_f64();
-    if memory.waste < cost {
-        let saved = draft.current.as_f64() - candidate.as_f64();
-        let detail = format!(
-            "{candidate} would do; {} of {} replica-seconds that the move costs have been wasted, {} to go",
-            number(memory.waste),
-            number(cost),
-            seconds((cost - memory.waste) / saved)
-        );
-        draft.hold(Stage::Down, Reason::NotPaidBack, detail);
-        return;
+    let unknown = belief.capacity.basis == CapacityBasis::Unknown;
+    if unknown && known.is_none_or(|known| known >= draft.current) {
+        return; // A step down to learn has been waited for long enough.
     }
-    // An overshoot is kept while the load that it was made for persists: giving a replica back only to
-    // ask for it again costs two moves.
-    if let (Some(raised_for), Some(last)) = (memory.raised_for, memory.last_move)
-        && demand > FALLEN * raised_for
-        && last.seconds_ago(now) < GIVE_BACK
-    {
-        let detail = format!(
-            "{candidate} would do, but {} of the {} records/s that {} was raised for are still there",
-            number(demand),
-            number(raised_for),
-            draft.current
-        );
+    let cost = BALANCED.payback * 2.0 * belief.price;
+    let down = |to: Replicas| draft.current.as_f64() - to.as_f64();
+    // Less than the last move up has been worth would have made that one a waste.
+    let since_raise =
+        memory.last_move.filter(|last| last.is_raise()).map_or(f64::INFINITY, |last| last.seconds_ago(now));
+    let unpaid = |to: Replicas| {
+        let price = belief.price + draft.current.as_f64() * belief.raise_stop;
+        down(to) * since_raise < price
+    };
+    let saves = |to: Replicas| {
+        let expected = memory.holds.expected(to.0, now).min(LOOKS_AHEAD);
+        if unpaid(to) { 0.0 } else { down(to) * expected }
+    };
+    // Less than half of the way to where the load is heading is not worth a move of its own.
+    let far = |to: Replicas| 2.0 * down(to) > down(heading.min(to));
+    let mut best = (draft.to, if far(draft.to) { saves(draft.to) } else { 0.0 });
+    for to in memory.holds.sizes().filter(|to| (draft.to..draft.current).contains(to)) {
+        if far(to) && saves(to) > best.1 {
+            best = (to, saves(to));
+        }
+    }
+    let (to, saved) = best;
+    let detail = format!(
+        "{to} would do, has done for {} and can be expected to for {}: {} replica-seconds saved, where moving \
+         down and up again costs {}",
+        seconds(memory.holds.lasted(to.0, now)),
+        seconds(memory.holds.expected(to.0, now)),
+        number(saved),
+        number(cost)
+    );
+    if saved < cost {
         draft.hold(Stage::Down, Reason::NotPaidBack, detail);
+    } else {
+        draft.set(Stage::Down, to, Reason::LoadNeedsFewer, detail);
     }
 }

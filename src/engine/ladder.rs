@@ -89,6 +89,38 @@ impl Ladder {
         }
     }
 
+    /// At most `most` of the counts from `least` (1 or more) to `greatest`: all, or as many as differ by enough
+    /// to be worth telling apart.
+    pub(crate) fn sizes(&self, least: u32, greatest: u32, most: u32) -> Vec<u32> {
+        let (first, span) = (f64::from(least), f64::from(greatest) / f64::from(least));
+        let apart = span.powf(1.0 / f64::from(most.saturating_sub(1).max(1)));
+        let mut sizes: Vec<u32> = Vec::new();
+        let mut enough = |size: u32, few: bool| {
+            let next = sizes.last().is_none_or(|last| few || f64::from(size) >= f64::from(*last) * apart);
+            if next && sizes.last() != Some(&size) {
+                sizes.push(size);
+            }
+        };
+        match self {
+            Self::Free if greatest.saturating_sub(least) < most => {
+                (least..=greatest).for_each(|size| enough(size, true));
+            }
+            Self::Free => {
+                let mut size = first;
+                for _ in 0..most {
+                    enough(Replicas::covering(size).map_or(greatest, |n| n.0.min(greatest)), true);
+                    size *= apart;
+                }
+            }
+            Self::Rungs { rungs, .. } => {
+                let within = rungs.iter().copied().filter(|rung| (least..=greatest).contains(rung));
+                let few = within.clone().nth(usize::try_from(most).unwrap_or(usize::MAX)).is_none();
+                within.for_each(|rung| enough(rung, few));
+            }
+        }
+        sizes
+    }
+
     /// The greatest rung.
     pub(crate) fn top(&self) -> Replicas {
         match self {
@@ -140,6 +172,16 @@ mod tests {
                 .collect();
             assert_eq!(shares(partitions), brute, "{partitions} partitions");
         }
+    }
+
+    #[test]
+    fn only_so_many_sizes_are_told_apart() {
+        assert_eq!(Ladder::Free.sizes(2, 5, 24), [2, 3, 4, 5]);
+        let many = Ladder::Free.sizes(1, u32::MAX, 24);
+        assert!(many.len() <= 24 && many[0] == 1 && many.is_sorted_by(|a, b| a < b), "{many:?}");
+        let wide = Ladder::Rungs { partitions: 3000, rungs: shares(3000) }.sizes(1, 2000, 24);
+        assert!((12..=24).contains(&wide.len()) && wide.is_sorted_by(|a, b| a < b), "{wide:?}");
+        assert_eq!(Ladder::Rungs { partitions: 12, rungs: shares(12) }.sizes(2, 6, 24), [2, 3, 4, 6]);
     }
 
     #[test]

@@ -159,6 +159,26 @@ impl Look {
         self.groups.iter().fold(None, |share, group| most(share, group.busiest_share))
     }
 
+    /// Seconds of processing that were lost since the look before, where `serving` records per second are
+    /// processed when nothing is in the way. Where nothing waits at the end, nothing is known to be lost.
+    pub(crate) fn lost(&self, serving: Option<f64>, stable: bool) -> f64 {
+        let Some(over) = self.groups.iter().filter_map(|group| group.over).reduce(f64::max) else {
+            return 0.0;
+        };
+        let consumed = sum(self.groups.iter().map(|group| group.consumed));
+        let waits = self.backlog().unwrap_or(0.0);
+        match (consumed, serving) {
+            (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
+            _ if !stable => over,
+            // Commits hide a little of what was done.
+            (Some(consumed), Some(serving)) if waits > 2.0 * serving => {
+                let lost = over - consumed / serving;
+                if lost > 0.1 * over { lost.min(over) } else { 0.0 }
+            }
+            _ => 0.0,
+        }
+    }
+
     /// Whether the consumers of practically all partitions were busy all the time.
     pub(crate) fn saturated(&self) -> bool {
         !self.groups.is_empty() && self.groups.iter().all(|group| group.saturated_share >= 0.8)

@@ -15,11 +15,15 @@ use super::estimate::age::AgeMemory;
 use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
+use super::holds::Holds;
 use super::observation::{Quality, TargetReading};
 use crate::policy::units::{Replicas, TimeSpan};
 
 /// The most moves that are remembered; a larger `changesPerHour` counts as this many.
 pub(crate) const MOVES_KEPT: usize = 64;
+
+/// Answers that are later than so many seconds are stale however regularly they come.
+const LATEST: f64 = 300.0;
 
 /// A clock that steps back by so many seconds is waited for; by more, it was wrong before.
 const FAR_AHEAD: f64 = 300.0;
@@ -32,6 +36,8 @@ pub struct Memory {
     pub(crate) seen_at: Option<Timestamp>,
     /// When the newest complete look was sampled: the same look again teaches nothing.
     pub(crate) looked_at: Option<Timestamp>,
+    /// How late each source's answers come, by the policy's order.
+    pub(crate) late: Vec<Late>,
     /// The replicas that were asked for when last seen.
     pub(crate) current: Option<Replicas>,
     /// The upper bound that was asked for when last seen, where the target has one.
@@ -41,10 +47,6 @@ pub struct Memory {
     pub(crate) moves: VecDeque<Move>,
     /// The latest move, however old.
     pub(crate) last_move: Option<Move>,
-    /// Records per second that the latest move up was sized for.
-    pub(crate) raised_for: Option<f64>,
-    /// Records per second that sizing asked for at the last turn.
-    pub(crate) demand: Option<f64>,
     /// Since when the workload has been watched.
     pub(crate) watched_since: Option<Timestamp>,
     /// Since when the sources have told nothing that can be trusted.
@@ -80,10 +82,19 @@ pub struct Memory {
     pub(crate) lowest: Window,
     /// Recommended upper bounds over the scale-down window.
     pub(crate) ceilings: Window,
-    /// Replica-seconds above the need since the last move.
-    pub(crate) waste: f64,
+    /// How long each size would do.
+    pub(crate) holds: Holds,
     /// Reversals, decaying.
     pub(crate) flap: Flap,
+}
+
+/// How late a source's answers come. Lateness that stays the same is no staleness.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Late {
+    /// When the newest answer was sampled.
+    sampled: Timestamp,
+    /// How many seconds old it was when it was first seen.
+    pub(crate) seconds: f64,
 }
 
 /// One change of the replicas asked for, whoever made it: second of the epoch, from, to. The same twice is a
@@ -140,13 +151,24 @@ impl Memory {
 
     fn note_move(&mut self, made: Move, now: Timestamp) {
         let reversed = self.last_move.is_some_and(|last| last.is_raise() != made.is_raise());
-        self.flap.note(reversed, now);
+        self.flap.note(reversed, self.cost.price(), now);
         self.count(made);
         self.last_move = Some(made);
-        self.raised_for = self.demand.filter(|_| made.is_raise());
-        self.waste = 0.0;
         self.steady_looks = 0;
-        self.cost.begin(made.is_raise(), now);
+        self.cost.begin(made.is_raise(), self.seen_at.unwrap_or(now), now);
+    }
+
+    /// Takes note of how late the sources' answers come.
+    pub(crate) fn note_late(&mut self, sampled: impl Iterator<Item = Timestamp>, now: Timestamp) {
+        let mut before = std::mem::take(&mut self.late).into_iter();
+        self.late = sampled
+            .map(|sampled| match before.next() {
+                Some(known) if sampled <= known.sampled => known,
+                // A first answer may be old for other reasons.
+                None => Late { sampled, seconds: 0.0 },
+                Some(_) => Late { sampled, seconds: seconds_between(sampled, now).clamp(0.0, LATEST) },
+            })
+            .collect();
     }
 
     /// Counts a change against the hour's.

@@ -16,6 +16,7 @@ mod down;
 mod draft;
 mod estimate;
 pub mod explain;
+mod holds;
 mod ladder;
 mod look;
 pub mod memory;
@@ -27,6 +28,7 @@ mod size;
 mod stages;
 mod steer;
 mod trust;
+mod tuning;
 mod up;
 
 use jiff::Timestamp;
@@ -40,6 +42,7 @@ use self::decision::{Estimate, Stage, Step};
 use self::draft::Draft;
 use self::estimate::Belief;
 use self::look::Look;
+use self::observation::SourceReading;
 use self::trust::{Trust, Word};
 use crate::policy::Rules;
 use crate::policy::units::{Replicas, records_covering};
@@ -67,7 +70,8 @@ pub fn evaluate(
         return (memory, decision);
     }
     memory.note_target(&observation.target, now);
-    let complete = trust::is_complete(rules, observation, now);
+    memory.note_late(observation.sources.iter().map(SourceReading::sampled_at), now);
+    let complete = trust::is_complete(rules, &memory, observation, now);
     let look = Look::of(observation, complete, estimate::busy_seconds(rules));
     let trust = trust::sources(rules, &memory, observation, now).heeding(&look);
     stages::note_trust(&mut memory, observation, &trust, now);

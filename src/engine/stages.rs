@@ -40,6 +40,7 @@ pub(crate) fn run(
     rest::watch(rules, memory, look, trust, now);
     if !has_sight(rules, memory, trust, now) {
         memory.highest.push(now, draft.current, rules.down_window_seconds(), Side::High);
+        memory.holds.interrupt(now);
     }
     let need = match trust {
         Trust::Hold(word) => {
@@ -72,14 +73,13 @@ pub(crate) fn has_sight(rules: &Rules, memory: &Memory, trust: &Trust, now: Time
 
 /// A target that must be left alone is recommended as it is.
 pub(crate) fn stand_by(rules: &Rules, memory: &mut Memory, target: &TargetReading, now: Timestamp) {
-    let window = rules.down_window_seconds();
     if let Some(is) = target.current.or(memory.current) {
-        memory.highest.push(now, is, window, Side::High);
+        memory.highest.push(now, is, rules.down_window_seconds(), Side::High);
     }
     if let Some(is) = target.ceiling.or(memory.ceiling) {
-        memory.ceilings.push(now, is, window, Side::High);
+        memory.ceilings.push(now, is, rules.ceiling_window_seconds(), Side::High);
     }
-    memory.waste = 0.0;
+    memory.holds.interrupt(now);
 }
 
 fn judge(

@@ -32,25 +32,25 @@ pub(crate) fn ceiling(
     sight: bool,
     now: Timestamp,
 ) -> Replicas {
-    let may_fall = sight && is_calm(rules, belief, draft.current);
+    let may_fall = sight && is_calm(rules, belief);
     let needed = if belief.rate.is_none() && belief.backlog.is_none() {
         is // Blind.
     } else {
         let needed = needed(rules, belief, draft.to);
         if may_fall { needed } else { needed.max(is) }
     };
-    let held = memory.ceilings.push(now, needed, rules.down_window_seconds(), Side::High);
+    let held = memory.ceilings.push(now, needed, rules.ceiling_window_seconds(), Side::High);
     let alone = draft.to == draft.current;
     let to = if alone && !budget::allows_bound(rules, memory, held > is) { is } else { held };
     to.min(rules.max_replicas).max(draft.to).max(Replicas(1))
 }
 
 /// Whether nothing is being cleared, and no move still takes effect.
-fn is_calm(rules: &Rules, belief: &Belief, current: Replicas) -> bool {
+fn is_calm(rules: &Rules, belief: &Belief) -> bool {
     let clearing = match rules.objective {
         Objective::MaxLag { max_lag, catch_up } => {
             let age = Age { max_lag: max_lag.as_secs_f64(), catch_up: catch_up.as_secs_f64() };
-            down::catching_up(belief, age, current)
+            down::catching_up(belief, age)
         }
         Objective::LagPerReplica { .. } => false,
     };
@@ -65,7 +65,7 @@ fn needed(rules: &Rules, belief: &Belief, desired: Replicas) -> Replicas {
             let age = Age { max_lag: max_lag.as_secs_f64(), catch_up: catch_up.as_secs_f64() };
             // All of the backlog counts here, as if the objective were breached.
             let breached = Belief { overdue: true, ..belief.clone() };
-            let load = Load::of(&breached, rate * SURGE, belief.raise_seconds, age.max_lag, age.catch_up);
+            let load = Load::of(&breached, rate * SURGE, age, 0.0);
             size::by_age(belief, load, low).replicas
         }
         // Nothing to tell it by: the bounds themselves.

@@ -116,8 +116,8 @@ pub(crate) fn sources(rules: &Rules, memory: &Memory, seen: &Observation, now: T
     if seen.sources.is_empty() {
         return Trust::Hold(word(Reason::SignalMissing, "the policy has no sources"));
     }
-    seen.sources.iter().fold(Trust::Full, |trust, source| {
-        let told = figures(rules, source, now);
+    seen.sources.iter().zip(allowed(rules, memory)).fold(Trust::Full, |trust, (source, oldest)| {
+        let told = figures(source, oldest, now);
         trust.and(match source {
             SourceReading::Backlog(reading) if !told.is_blind() => {
                 group(rules, memory, reading, &seen.target, now).and(told)
@@ -129,19 +129,22 @@ pub(crate) fn sources(rules: &Rules, memory: &Memory, seen: &Observation, now: T
 
 /// Whether every figure that counts something was read, and can be: what the groups are doing says nothing about
 /// that.
-pub(crate) fn is_complete(rules: &Rules, seen: &Observation, now: Timestamp) -> bool {
-    let counts = |source: &SourceReading| !is_busy_share(source);
-    !seen.sources.is_empty()
-        && seen
-            .sources
-            .iter()
-            .filter(|source| counts(source))
-            .all(|source| figures(rules, source, now) == Trust::Full)
+pub(crate) fn is_complete(rules: &Rules, memory: &Memory, seen: &Observation, now: Timestamp) -> bool {
+    let counted = |source: &SourceReading| !is_busy_share(source);
+    let mut sources = seen.sources.iter().zip(allowed(rules, memory)).filter(|(source, _)| counted(source));
+    !seen.sources.is_empty() && sources.all(|(source, oldest)| figures(source, oldest, now) == Trust::Full)
+}
+
+/// How old each source's answer may be: a few intervals, on top of how late it always is.
+fn allowed(rules: &Rules, memory: &Memory) -> impl Iterator<Item = f64> {
+    let late = memory.late.iter().map(|late| late.seconds).chain(std::iter::repeat(0.0));
+    let least = oldest(rules);
+    late.map(move |late| late + least)
 }
 
 /// What one source's figures are worth.
-fn figures(rules: &Rules, source: &SourceReading, now: Timestamp) -> Trust {
-    let told = freshness(rules, source, now).map_or_else(
+fn figures(source: &SourceReading, oldest: f64, now: Timestamp) -> Trust {
+    let told = freshness(source, oldest, now).map_or_else(
         || match source {
             SourceReading::Backlog(reading) => backlog(reading),
             SourceReading::Metric(reading) => metric(reading),
@@ -163,7 +166,7 @@ fn oldest(rules: &Rules) -> f64 {
     STALE_INTERVALS * rules.interval.as_secs_f64()
 }
 
-fn freshness(rules: &Rules, source: &SourceReading, now: Timestamp) -> Option<Word> {
+fn freshness(source: &SourceReading, oldest: f64, now: Timestamp) -> Option<Word> {
     let (name, problem) = match source {
         SourceReading::Backlog(reading) => (&reading.source, &reading.problem),
         SourceReading::Metric(reading) => (&reading.source, &reading.problem),
@@ -174,10 +177,10 @@ fn freshness(rules: &Rules, source: &SourceReading, now: Timestamp) -> Option<Wo
         Quality::Missing => Some(word(Reason::SignalMissing, say("nothing was read"))),
         Quality::Rejected => Some(word(Reason::SignalRejected, say("the value cannot be"))),
         Quality::Stale => Some(word(Reason::SignalStale, say("the reading is too old"))),
-        Quality::Ok | Quality::Partial if age > oldest(rules) => {
+        Quality::Ok | Quality::Partial if age > oldest => {
             Some(word(Reason::SignalStale, format!("{name}: the reading is {age:.0} s old")))
         }
-        Quality::Ok | Quality::Partial if -age > oldest(rules) => {
+        Quality::Ok | Quality::Partial if -age > oldest => {
             let detail = format!("{name}: the reading is from {:.0} s in the future", -age);
             Some(word(Reason::InputRejected, detail))
         }

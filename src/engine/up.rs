@@ -13,6 +13,7 @@ use super::explain::{number, seconds};
 use super::memory::{Memory, lasted};
 use super::reason::Reason;
 use super::size::{self, Load, Need};
+use super::tuning::BALANCED;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -49,7 +50,7 @@ pub(crate) fn wait(belief: &Belief, rate: f64, serving: f64, horizon: f64) -> f6
 /// Whether the oldest record, by its age as it was read, gets past half of the objective within `horizon`
 /// seconds, and does not recover by itself in the time for a catch-up.
 pub(crate) fn slips(belief: &Belief, objective: Objective, horizon: f64) -> bool {
-    let limit = objective.max_lag / 2.0;
+    let limit = belief.ready_age.max(objective.max_lag / 4.0);
     belief
         .trend
         .is_some_and(|trend| trend.ahead(horizon) > limit && !trend.recovers(limit, objective.catch_up))
@@ -68,6 +69,16 @@ pub(crate) fn observed(belief: &Belief, objective: Objective, horizon: f64) -> S
     })
 }
 
+/// Whether the objective is breached, and will be for longer than a move costs: a minute over it is worth as
+/// much as a replica-hour.
+fn stays_late(belief: &Belief, objective: Objective, age: f64, arriving: f64, serving: f64) -> bool {
+    if !belief.overdue || serving <= arriving {
+        return false; // Kept, or told by the outlook.
+    }
+    let seconds = (age - objective.max_lag).max(0.0) * arriving / (serving - arriving);
+    seconds > 2.0 * belief.raise_seconds && 60.0 * seconds > 2.0 * belief.price
+}
+
 /// Decides on a move up to `need` where the capacity of a replica is known (`low`).
 pub(crate) fn known(
     draft: &mut Draft,
@@ -78,30 +89,35 @@ pub(crate) fn known(
     need: Need,
 ) {
     let horizon = estimate::horizon(rules, memory);
-    let serving = draft.current.as_f64() * low;
-    let wait = wait(belief, rate, serving, horizon);
+    let mean = belief.capacity.mean.unwrap_or(low);
+    let serving = size::together(belief, draft.current.0, mean);
+    let (age, stop) = (belief.queue_age(rate), belief.raise_stop);
+    let arriving = belief.rate.unwrap_or(rate);
+    let ahead = age + (1.0 - serving / rate).max(0.0) * (horizon - stop) + stop;
     let load = format!(
         "{} records/s to be ready for and one replica processes at least {}",
         number(rate),
         number(low)
     );
     let outlook = format!(
-        "at {} a record would wait {} of {} allowed in {}",
+        "at {} the oldest record would get {} old by the end of a move made at the next turn, of {} allowed",
         draft.current,
-        seconds(wait),
+        seconds(ahead),
         seconds(objective.max_lag),
-        seconds(horizon)
     );
-    let waits = wait > objective.max_lag / 2.0;
+    // Where nothing is asked to run, there is nobody to wait for.
+    let waits = draft.current.0 == 0
+        || arriving > serving && ahead > BALANCED.usable * objective.max_lag
+        || !need.hot && stays_late(belief, objective, age, arriving, serving);
     // A partition too hot for a replica slips away at any size.
-    if !(waits || slips(belief, objective, horizon) && !need.hot) {
+    if !(waits || slips(belief, objective, horizon - stop) && !need.hot) {
         draft.hold(Stage::Up, Reason::ObjectiveHolds, format!("{load}; {outlook}"));
         return;
     }
-    let outlook = if waits { outlook } else { observed(belief, objective, horizon) };
+    let outlook = if waits { outlook } else { observed(belief, objective, horizon - stop) };
     if belief.moving {
         // What piles up while the last move takes effect is no reason for another: only the rate is.
-        let alone = Load { rate, backlog: 0.0, deepest: 0.0, stop: 0.0, catch_up: objective.catch_up };
+        let alone = Load { rate, backlog: 0.0, deepest: 0.0, catch_up: objective.catch_up };
         if size::by_age(belief, alone, low).replicas <= draft.current {
             let detail = format!("{load}; the last move is still taking effect");
             draft.hold(Stage::Up, Reason::CatchingUp, detail);
@@ -162,7 +178,7 @@ pub(crate) fn probe(
     };
     let capacity = working.max(least.unwrap_or(0.0));
     let surge = belief.sizing_rate.unwrap_or(rate);
-    let load = Load::of(belief, surge, belief.raise_seconds, objective.max_lag, objective.catch_up);
+    let load = Load::of(belief, surge, objective, belief.raise_stop);
     let need = size::by_age(belief, load, capacity);
     let mut detail = format!(
         "{} records/s arrive, one replica processes {} while {} records wait",

@@ -21,7 +21,8 @@ pub struct Behavior {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ScalingRules {
     /// How far back recommendations count: down takes their highest, up their lowest.
-    /// Unset: 0 for up, 300 for down.
+    /// Unset: 0 for up; for down 300 where the objective is `lagPerReplica`, and where it is `maxLag` no
+    /// fixed time: as long as it takes until a move has been worth what it costs on this workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[garde(inner(range(max = 3600)))]
     #[schemars(range(max = 3600))]

@@ -162,7 +162,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { changes_per_hour: 12 }
+        Self { changes_per_hour: 60 }
     }
 }
 

@@ -54,8 +54,19 @@ impl Rules {
         self.behavior.scale_up.stabilization_window_seconds.unwrap_or(0)
     }
 
-    /// The window whose highest recommendation bounds a move down, in seconds.
+    /// The window whose highest recommendation bounds a move down, in seconds. Unset it is HPA's for an
+    /// objective in records; for one in seconds it follows from what a move costs on this workload, and from
+    /// how long the load lets a size do, and there is no fixed one.
     pub fn down_window_seconds(&self) -> u32 {
+        let otherwise = match self.objective {
+            Objective::MaxLag { .. } => 0,
+            Objective::LagPerReplica { .. } => 300,
+        };
+        self.behavior.scale_down.stabilization_window_seconds.unwrap_or(otherwise)
+    }
+
+    /// The window whose highest recommendation an upper bound falls to, in seconds.
+    pub fn ceiling_window_seconds(&self) -> u32 {
         self.behavior.scale_down.stabilization_window_seconds.unwrap_or(300)
     }
 

@@ -173,7 +173,7 @@ pub fn default_rules(course: &Course) -> Rules {
         activation_lag: 0,
         cooldown: TimeSpan::from_secs(300),
         behavior: crate::policy::behavior::Behavior::default(),
-        changes_per_hour: 12,
+        changes_per_hour: 60,
         fallback: None,
         capacity_per_replica: None,
         partitions: if course.plant.partitions == 0 {

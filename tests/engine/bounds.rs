@@ -22,7 +22,7 @@ fn the_upper_bound_follows_the_need_and_the_metric_the_capacity() {
     let mut memory = Memory::default();
     let (mut ceiling, mut metric, mut writes) = (Replicas(24), 50.0, 0);
     for second in 1..=3600_u64 {
-        plant.step(500, 60);
+        plant.step(700, 60);
         if second.is_multiple_of(15) {
             let mut seen = plant.observe(60);
             seen.target.ceiling = Some(ceiling);

@@ -33,7 +33,9 @@ fn a_move_down_takes_a_whole_window_of_sight_after_doubt() {
     };
     assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 330, one_unknown), 318 + 300);
     let unknown_group = |seen: &mut Observation| group(seen, GroupState::Unknown);
-    assert!(first_move_after_doubt(20, &hinted(), 1200, unknown_group) >= 1188 + 300);
+    let mut windowed = hinted();
+    windowed.behavior.scale_down.stabilization_window_seconds = Some(300);
+    assert!(first_move_after_doubt(20, &windowed, 1200, unknown_group) >= 1188 + 300);
     let disagreeing = |seen: &mut Observation| metric(seen, Meaning::ArrivalRate, 500.0);
     assert_eq!(first_move_after_doubt(10, &lag_rules(1000), 600, disagreeing), 588 + 300);
 }
@@ -115,7 +117,7 @@ fn at_rest_by(metrics: &[(Meaning, f64)]) -> (Reason, u32) {
 
 #[test]
 fn whatever_tells_of_work_wakes() {
-    assert_eq!(at_rest_by(&[(Meaning::ArrivalRate, 500.0)]), (Reason::Activated, 5));
+    assert_eq!(at_rest_by(&[(Meaning::ArrivalRate, 500.0)]), (Reason::Activated, 4));
     assert_eq!(at_rest_by(&[(Meaning::ArrivalRate, 0.0)]), (Reason::Idle, 0));
     assert_eq!(at_rest_by(&[(Meaning::BacklogAge, 5.0)]), (Reason::Activated, 1));
     assert_eq!(at_rest_by(&[(Meaning::Demand, 3.0)]), (Reason::Activated, 3));
@@ -169,7 +171,7 @@ fn the_prometheus_recipe_scales() {
         let now = after(15 * turn);
         seen.target.sampled_at = now;
         seen.sources.clear();
-        metric(&mut seen, Meaning::Backlog, if busy { 4000.0 } else { 10.0 });
+        metric(&mut seen, Meaning::Backlog, if busy { 40_000.0 } else { 10.0 });
         metric(&mut seen, Meaning::ArrivalRate, if busy { 90.0 } else { 5.0 });
         let (next, decision) = evaluate(&policy.rules, memory, &seen, now);
         memory = next;

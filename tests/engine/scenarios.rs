@@ -414,6 +414,7 @@ fn a_spike_within_the_objective_moves_nothing_for_long() {
     let mut plant = Plant::new(World::default(), 4);
     let mut run = Run::default();
     run_on(&mut run, &mut plant, &hinted(), 3600, |second| if second % 900 == 450 { 4000 } else { 500 });
-    assert_eq!(run.moves, [], "{}", run.table());
+    // 3 are enough for all but the spikes, and a spike within the objective is none of their business.
+    assert_eq!(run.moves, [(1008, 4, 3)], "{}", run.table());
     assert_eq!(plant.late_seconds, 0);
 }

@@ -8,8 +8,12 @@ use crate::engine::draft::Draft;
 use crate::engine::memory::{Memory, seconds_between};
 use crate::engine::reason::Reason;
 
-/// Seconds in which the penalty halves.
+/// Seconds in which the penalty halves where a move costs [`USUAL_PRICE`]: in as much less as moves are cheaper.
 const HALF_LIFE: f64 = 900.0;
+/// Replica-seconds: half a replica-hour, the price of a stop of a minute.
+const USUAL_PRICE: f64 = 1800.0;
+/// The penalty never halves slower than in so many seconds.
+const LONGEST: f64 = 900.0;
 /// At or above this penalty moves down are suppressed ...
 const SUPPRESS: f64 = 2.0;
 /// ... until it has decayed to below this one.
@@ -26,29 +30,33 @@ pub(crate) struct Flap {
 
 impl Flap {
     /// Takes note of a move.
-    pub(crate) fn note(&mut self, reversed: bool, now: Timestamp) {
-        self.penalty = self.penalty(now) + if reversed { 1.0 } else { 0.0 };
+    pub(crate) fn note(&mut self, reversed: bool, price: f64, now: Timestamp) {
+        self.penalty = self.penalty(price, now) + if reversed { 1.0 } else { 0.0 };
         self.at = Some(now);
         self.suppressing |= self.penalty >= SUPPRESS;
     }
 
     /// The penalty by now.
-    fn penalty(&self, now: Timestamp) -> f64 {
+    fn penalty(&self, price: f64, now: Timestamp) -> f64 {
         let seconds = self.at.map_or(0.0, |at| seconds_between(at, now).max(0.0));
-        self.penalty * (-seconds / HALF_LIFE).exp2()
+        self.penalty * (-seconds / half_life(price)).exp2()
     }
 
     /// Whether moves down are suppressed now; `Some` with the seconds until they are not.
-    fn suppressed(&mut self, now: Timestamp) -> Option<f64> {
-        let penalty = self.penalty(now);
+    fn suppressed(&mut self, price: f64, now: Timestamp) -> Option<f64> {
+        let penalty = self.penalty(price, now);
         self.suppressing &= penalty >= REUSE;
-        self.suppressing.then(|| HALF_LIFE * (penalty / REUSE).log2())
+        self.suppressing.then(|| half_life(price) * (penalty / REUSE).log2())
     }
+}
+
+fn half_life(price: f64) -> f64 {
+    (HALF_LIFE * price / USUAL_PRICE).min(LONGEST)
 }
 
 /// Holds a move down while recent reversals weigh too much. Going to rest has its own cooldown.
 pub(crate) fn apply(draft: &mut Draft, memory: &mut Memory, now: Timestamp) {
-    let suppressed = memory.flap.suppressed(now);
+    let suppressed = memory.flap.suppressed(memory.cost.price(), now);
     if draft.lowers()
         && draft.reason != Reason::Idle
         && let Some(seconds) = suppressed
@@ -69,14 +77,23 @@ mod tests {
     #[test]
     fn the_penalty_suppresses_after_quick_reversals_and_decays() {
         let mut flap = Flap::default();
-        flap.note(false, at(0));
-        flap.note(true, at(60));
-        flap.note(true, at(120));
-        assert_eq!(flap.suppressed(at(120)), None, "two reversals weigh a little under 2");
-        flap.note(true, at(180));
-        assert!(flap.suppressed(at(180)).is_some());
-        assert!(flap.suppressed(at(180 + 900)).is_some(), "half of it is still above re-use");
-        assert_eq!(flap.suppressed(at(180 + 1800)), None);
-        assert_eq!(flap.suppressed(at(180 + 1801)), None, "and it stays released");
+        flap.note(false, USUAL_PRICE, at(0));
+        flap.note(true, USUAL_PRICE, at(60));
+        flap.note(true, USUAL_PRICE, at(120));
+        assert_eq!(flap.suppressed(USUAL_PRICE, at(120)), None, "two reversals weigh a little under 2");
+        flap.note(true, USUAL_PRICE, at(180));
+        assert!(flap.suppressed(USUAL_PRICE, at(180)).is_some());
+        assert!(flap.suppressed(USUAL_PRICE, at(180 + 900)).is_some(), "half of it is still above re-use");
+        assert_eq!(flap.suppressed(USUAL_PRICE, at(180 + 1800)), None);
+        assert_eq!(flap.suppressed(USUAL_PRICE, at(180 + 1801)), None, "and it stays released");
+    }
+
+    #[test]
+    fn cheap_moves_may_follow_each_other() {
+        let mut flap = Flap::default();
+        for second in [0, 60, 120, 180] {
+            flap.note(true, USUAL_PRICE / 20.0, at(second));
+        }
+        assert_eq!(flap.suppressed(USUAL_PRICE / 20.0, at(180)), None);
     }
 }

@@ -12,12 +12,16 @@ use jiff::Timestamp;
 
 use self::age::Trend;
 use self::capacity::Capacity;
+use self::cost::Glance;
 use self::rate::Sample;
+use super::holds::{self, Arrived};
 use super::ladder::Ladder;
 use super::look::{Look, most};
 use super::memory::{Memory, lasted, since};
 use super::observation::{GroupState, Observation, SourceReading, TargetHold};
+use super::size;
 use super::trust::Trust;
+use super::tuning::BALANCED;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -56,10 +60,16 @@ pub(crate) struct Belief {
     pub(crate) capacity: Capacity,
     /// Records per second and replica that have lately been processed.
     pub(crate) working: Option<f64>,
-    /// Seconds that a move up costs.
+    /// Seconds that a move up costs until its capacity is there.
     pub(crate) raise_seconds: f64,
+    /// Those of them during which nothing is processed.
+    pub(crate) raise_stop: f64,
     /// Seconds that a move down costs.
     pub(crate) lower_seconds: f64,
+    /// What a move costs, in replica-seconds.
+    pub(crate) price: f64,
+    /// The age up to which the oldest record leaves time for a move up.
+    pub(crate) ready_age: f64,
     /// The counts that make a difference.
     pub(crate) ladder: Ladder,
     /// The busiest partition's share of the arrivals, smoothed.
@@ -76,6 +86,14 @@ pub(crate) struct Belief {
 }
 
 impl Belief {
+    /// The age of the oldest record that waits for a working consumer: as it was read, and no more than what
+    /// waits took to arrive.
+    pub(crate) fn queue_age(&self, rate: f64) -> f64 {
+        let Some(backlog) = self.sizing_backlog.filter(|backlog| *backlog > 0.0) else { return 0.0 };
+        let by_rate = if rate > 0.0 { backlog / rate } else { f64::INFINITY };
+        self.age.map_or(by_rate, |age| age.min(by_rate))
+    }
+
     /// Whether more than one partition has a part in the backlog: else more replicas would not help.
     pub(crate) fn is_spread(&self) -> bool {
         self.sizing_backlog.is_some_and(|backlog| self.deepest < 0.9 * backlog)
@@ -89,7 +107,42 @@ pub(crate) fn busy_seconds(rules: &Rules) -> f64 {
 
 /// Seconds within which a move up takes effect, from the next look on.
 pub(crate) fn horizon(rules: &Rules, memory: &Memory) -> f64 {
-    memory.cost.raise_seconds() + rules.interval.as_secs_f64()
+    memory.cost.raise_seconds() + rules.interval.as_secs_f64() + late(rules, memory)
+}
+
+/// Seconds by which what is seen lies in the past; 0 where that is only a moment.
+fn late(rules: &Rules, memory: &Memory) -> f64 {
+    let latest = memory.late.iter().map(|late| late.seconds).fold(0.0, f64::max);
+    if latest < rules.interval.as_secs_f64() { 0.0 } else { latest }
+}
+
+/// Records that will have been waiting by now, where what is known of them lies `late` seconds back: what has
+/// arrived since at the same rate, less what the replicas of that time could process, but for the stops.
+fn by_now(memory: &Memory, belief: &Belief, late: f64, now: Timestamp) -> Option<f64> {
+    let (rate, backlog, one) = (belief.rate?, belief.sizing_backlog?, belief.capacity.mean?);
+    let recent = memory.moves.iter().filter(|made| made.seconds_ago(now) < late);
+    let mut size = recent.clone().next().map_or(memory.current, |made| Some(made.1))?;
+    let (mut waits, mut since, mut stop) = (backlog, late, 0.0);
+    let mut pass = |size: Replicas, seconds: f64, stop: f64| {
+        let works = (seconds - stop).max(0.0);
+        waits = (waits + rate * seconds - size::together(belief, size.0, one) * works).max(0.0);
+    };
+    for made in recent {
+        let ago = made.seconds_ago(now);
+        pass(size, since - ago, stop);
+        (size, since) = (made.2, ago);
+        stop = if made.is_raise() { belief.raise_stop } else { belief.lower_seconds };
+    }
+    pass(size, since, stop);
+    Some(waits)
+}
+
+/// The age up to which the oldest record leaves time for a move up: what is usable of the objective, less the
+/// stop, and half of the time that passes before that, for a deficit only ages it by a part of a second each.
+fn ready_age(rules: &Rules, memory: &Memory) -> f64 {
+    let allowed = rules.window().as_secs_f64();
+    let before = memory.cost.start_seconds() + rules.interval.as_secs_f64() + late(rules, memory);
+    (BALANCED.usable * allowed - memory.cost.raise_stop() - before / 2.0).max(allowed / 8.0)
 }
 
 /// Works out what is believed, from the memory and this look.
@@ -102,9 +155,9 @@ pub(crate) fn believe(
     now: Timestamp,
 ) -> Belief {
     memory.capacity.fade(memory.seconds_since_turn(now), now);
-    let fresh = count(memory, seen, look);
+    let fresh = count(rules, memory, seen, look);
     if fresh {
-        watch_move(rules, memory, seen, look, now);
+        watch_move(rules, memory, seen, look);
     }
     let patience = (4.0 * memory.cost.raise_seconds()).max(300.0);
     let moving = (memory.cost.under_way() || memory.unsettled_since.is_some())
@@ -133,7 +186,7 @@ pub(crate) fn believe(
     if fresh {
         memory.rate.share = smoothed;
     }
-    Belief {
+    let mut belief = Belief {
         rate,
         anticipated,
         sizing_rate: anticipated.map(|rate| rate.max(memory.rate.surge().unwrap_or(0.0))),
@@ -146,14 +199,55 @@ pub(crate) fn believe(
         capacity: memory.capacity.capacity(rules.capacity_per_replica),
         working: memory.rate.per_replica(COUNTED_FROM),
         raise_seconds: memory.cost.raise_seconds(),
+        raise_stop: memory.cost.raise_stop(),
         lower_seconds: memory.cost.lower_seconds(),
+        price: memory.cost.price(),
+        ready_age: ready_age(rules, memory),
         ladder: Ladder::of(rules, look),
         busiest_share: smoothed,
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving,
         demand: known(look.demand),
         deepest: look.deepest(),
+    };
+    if fresh {
+        note_holds(rules, memory, &belief, now);
     }
+    let late = late(rules, memory);
+    if late > 0.0
+        && let Some(waits) = by_now(memory, &belief, late, now)
+    {
+        belief.sizing_backlog = Some(waits);
+        belief.age = belief.rate.filter(|rate| *rate > 0.0).map(|rate| waits / rate);
+    }
+    belief
+}
+
+/// Takes note of which sizes would do for what has arrived.
+fn note_holds(rules: &Rules, memory: &mut Memory, belief: &Belief, now: Timestamp) {
+    let seconds_since = memory.seconds_since_turn(now);
+    // What was counted; or where nobody counts, the rate since the last turn.
+    let told =
+        || belief.rate.map(|rate| (seconds_since, rate * seconds_since)).filter(|_| seconds_since > 0.0);
+    let Some((seconds, records)) = memory.rate.latest_sample().or_else(told) else { return };
+    let Some(capacity) = belief.capacity.for_less().map(|one| one * BALANCED.utilization) else { return };
+    let arrived = Arrived {
+        seconds,
+        records,
+        allowed: belief.ready_age,
+        backlog: belief.sizing_backlog.unwrap_or(f64::INFINITY),
+        stop: (belief.lower_seconds - belief.ready_age / 2.0)
+            .max(0.0)
+            .min(0.75 * BALANCED.usable * rules.window().as_secs_f64()),
+        usable: BALANCED.usable * rules.window().as_secs_f64(),
+    };
+    let least = rules.min_replicas.0.max(1);
+    let sizes = belief.ladder.sizes(least, rules.max_replicas.0, holds::SIZES);
+    memory.holds.note(
+        now,
+        arrived,
+        sizes.into_iter().map(|size| (size, size::together(belief, size, capacity))),
+    );
 }
 
 /// The arrivals: by what was counted lately, by the broker's window before anything was, and never less
@@ -170,7 +264,7 @@ fn arrivals(memory: &Memory, look: &Look, now: Timestamp) -> Option<f64> {
 }
 
 /// Takes the look's counts into the memory, unless it was seen before. Says whether it was new.
-fn count(memory: &mut Memory, seen: &Observation, look: &Look) -> bool {
+fn count(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look) -> bool {
     let Some(sampled) = seen.sources.iter().map(SourceReading::sampled_at).max() else { return false };
     if !look.complete || memory.looked_at.is_some_and(|before| sampled <= before) {
         return false;
@@ -185,7 +279,9 @@ fn count(memory: &mut Memory, seen: &Observation, look: &Look) -> bool {
     };
     let over = look.groups.iter().filter_map(|group| group.over).reduce(f64::max);
     if let (Some(seconds), Some(arrived)) = (over, sum(|group| group.arrived)) {
-        let replicas = look.at_work().or(ready).filter(|ready| ready.0 > 0 && memory.steady_looks >= 2);
+        // A late look tells of replicas that were there that long ago.
+        let steady = f64::from(memory.steady_looks) >= 2.0 + late(rules, memory) / seconds;
+        let replicas = look.at_work().or(ready).filter(|ready| ready.0 > 0 && steady);
         let per_replica = sum(|group| group.consumed).zip(replicas).map(|(all, by)| all / by.as_f64());
         memory.rate.push(Sample { at: sampled, seconds, arrived, per_replica });
     }
@@ -199,15 +295,24 @@ fn is_stable(seen: &Observation) -> bool {
     })
 }
 
-/// A move is over once the target is settled, the group stable, and work goes on.
-fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look, now: Timestamp) {
+/// Watches a move: whether every replica is there, work goes on, and what processing was lost since the last
+/// look.
+fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look) {
+    if !memory.cost.under_way() {
+        return;
+    }
+    let Some(sampled) = seen.sources.iter().map(SourceReading::sampled_at).max() else { return };
     let at_rest = seen.target.ready == Some(Replicas(0));
+    let stable = is_stable(seen);
     let works = look
         .groups
         .iter()
         .all(|group| group.consumed.is_some_and(|consumed| consumed > 0.0) || group.lag == Some(0));
-    let over = seen.target.settled && (at_rest || (is_stable(seen) && works));
-    memory.cost.watch(over, 4.0 * rules.interval.as_secs_f64(), now);
+    let capacity = memory.capacity.capacity(rules.capacity_per_replica).mean;
+    let serving = capacity.zip(seen.target.ready).map(|(one, ready)| one * ready.as_f64());
+    let lost = if at_rest { 0.0 } else { look.lost(serving, stable) };
+    let glance = Glance { settled: seen.target.settled, works: at_rest || (stable && works), lost, sampled };
+    memory.cost.watch(glance, 4.0 * rules.interval.as_secs_f64());
 }
 
 /// Learns from a look what one replica can do.

@@ -145,6 +145,11 @@ impl RateMemory {
         most
     }
 
+    /// Seconds and records of the latest sample.
+    pub(crate) fn latest_sample(&self) -> Option<(f64, f64)> {
+        self.samples.back().map(|sample| (sample.seconds, sample.arrived))
+    }
+
     /// Seconds and records per replica of the latest sample, where it tells of one.
     pub(crate) fn latest(&self) -> Option<(f64, f64)> {
         self.samples.back().and_then(|sample| Some((sample.seconds, sample.per_replica?)))
