@@ -58,6 +58,29 @@ pub fn evaluate(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
+    let (memory, decision) = decide(rules, memory, observation, now, true);
+    let ahead = memory.seen_at.filter(|seen| now < *seen);
+    (memory, in_words(decision, rules, ahead))
+}
+
+/// [`evaluate`] for closed loops of which nobody reads every turn: the same memory and the same decision, with
+/// an empty trail and no sentences.
+pub fn evaluate_wordless(
+    rules: &Rules,
+    memory: Memory,
+    observation: &Observation,
+    now: Timestamp,
+) -> (Memory, Decision) {
+    decide(rules, memory, observation, now, false)
+}
+
+fn decide(
+    rules: &Rules,
+    memory: Memory,
+    observation: &Observation,
+    now: Timestamp,
+    words: bool,
+) -> (Memory, Decision) {
     let mut memory = memory.by(rules.interval, now);
     if let Some(seen) = memory.seen_at.filter(|seen| now < *seen) {
         // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
@@ -65,9 +88,7 @@ pub fn evaluate(
             reason: Reason::InputRejected,
             detail: format!("the clock says {now:.0}, and the last turn was at {seen:.0}"),
         };
-        let mut decision = untouched(rules, observation, now, word, Estimate::default());
-        decision.counterfactual = explain::clock(seen, rules);
-        return (memory, decision);
+        return (memory, untouched(observation, now, word, Estimate::default()));
     }
     memory.note_target(&observation.target, now);
     memory.note_late(observation.sources.iter().map(SourceReading::sampled_at), now);
@@ -81,7 +102,7 @@ pub fn evaluate(
 
     let decision = match (held, observation.target.current) {
         (None, Some(current)) => {
-            let mut draft = Draft::new(&observation.target, current);
+            let mut draft = Draft::new(&observation.target, current, words);
             let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
             let target = &observation.target;
@@ -90,8 +111,7 @@ pub fn evaluate(
                 .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
             let change =
                 steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
-            let decision = finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now);
-            in_words(decision, rules)
+            finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now)
         }
         (held, _) => {
             stages::stand_by(rules, &mut memory, &observation.target, now);
@@ -99,7 +119,7 @@ pub fn evaluate(
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
             });
-            untouched(rules, observation, now, word, summary(&belief, &look, None, overdue))
+            untouched(observation, now, word, summary(&belief, &look, None, overdue))
         }
     };
 
@@ -109,17 +129,11 @@ pub fn evaluate(
 }
 
 /// The decision about a target that must be left alone.
-fn untouched(
-    rules: &Rules,
-    observation: &Observation,
-    now: Timestamp,
-    word: Word,
-    estimate: Estimate,
-) -> Decision {
+fn untouched(observation: &Observation, now: Timestamp, word: Word, estimate: Estimate) -> Decision {
     let current = observation.target.current;
     let step =
         Step { stage: Stage::Trust, from: current, to: current, reason: word.reason, detail: word.detail };
-    let decision = Decision {
+    Decision {
         at: now,
         current,
         desired: current,
@@ -131,8 +145,7 @@ fn untouched(
         estimate,
         sentence: String::new(),
         counterfactual: String::new(),
-    };
-    in_words(decision, rules)
+    }
 }
 
 /// The decision that a draft amounts to, without its words.
@@ -148,20 +161,21 @@ fn finish(
         current: Some(draft.current),
         desired: Some(draft.to),
         ceiling,
-        verdict: Verdict::Hold,
+        verdict: explain::verdict(draft.current, draft.to),
         change,
         reason: draft.reason,
-        trail: draft.trail,
+        trail: draft.trail.unwrap_or_default(),
         estimate,
         sentence: String::new(),
         counterfactual: String::new(),
     }
 }
 
-fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
-    decision.verdict = explain::verdict(&decision);
+/// `ahead`: the last turn, where it lies after this one.
+fn in_words(mut decision: Decision, rules: &Rules, ahead: Option<Timestamp>) -> Decision {
     decision.sentence = explain::sentence(&decision);
-    decision.counterfactual = explain::counterfactual(&decision, rules);
+    decision.counterfactual =
+        ahead.map_or_else(|| explain::counterfactual(&decision, rules), |seen| explain::clock(seen, rules));
     decision
 }
 

@@ -4,6 +4,7 @@ mod backtest;
 mod cli;
 mod plants;
 mod traces;
+mod words;
 
 use proptest::prelude::*;
 use tidegate::simulate::contest::{Contest, OURS};
