@@ -3,6 +3,7 @@
 use super::decision::{Stage, Step};
 use super::observation::{TargetLimit, TargetReading};
 use super::reason::Reason;
+use super::schedule::Floor;
 use crate::policy::units::Replicas;
 
 /// The number so far and how it came about. Stages change it in order; each change leaves a step.
@@ -16,6 +17,8 @@ pub(crate) struct Draft {
     pub(crate) to: Replicas,
     /// What bound `to`.
     pub(crate) reason: Reason,
+    /// What is not gone below.
+    pub(crate) floor: Floor,
     /// What the target cannot go beyond now.
     pub(crate) limit: Option<TargetLimit>,
     /// Every word so far.
@@ -28,7 +31,15 @@ impl Draft {
         // A lower bound of 0 rests nobody: whoever moves the replicas above it may have woken them.
         let may_run = target.ceiling.is_some() && target.ready != Some(Replicas(0));
         let at_rest = current.0 == 0 && !may_run;
-        Self { current, at_rest, to: current, reason: Reason::AtNeed, limit: target.limit, trail: Vec::new() }
+        Self {
+            current,
+            at_rest,
+            to: current,
+            reason: Reason::AtNeed,
+            floor: Floor::default(),
+            limit: target.limit,
+            trail: Vec::new(),
+        }
     }
 
     /// Changes the number, or says why it stays. What was merely noted in the same words just before is not
@@ -75,6 +86,7 @@ mod tests {
             at_rest: false,
             to: from,
             reason: Reason::AtNeed,
+            floor: Floor::default(),
             limit: None,
             trail: Vec::new(),
         };

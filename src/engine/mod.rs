@@ -24,6 +24,7 @@ pub mod observation;
 mod overdue;
 pub mod reason;
 mod rest;
+pub mod schedule;
 mod size;
 mod stages;
 mod steer;
@@ -43,7 +44,9 @@ use self::draft::Draft;
 use self::estimate::Belief;
 use self::look::Look;
 use self::observation::SourceReading;
+use self::schedule::Floor;
 use self::trust::{Trust, Word};
+use self::tuning::Tuning;
 use crate::policy::Rules;
 use crate::policy::units::{Replicas, records_covering};
 
@@ -69,7 +72,7 @@ pub fn evaluate(
         decision.counterfactual = explain::clock(seen, rules);
         return (memory, decision);
     }
-    memory.note_target(&observation.target, now);
+    memory.note_target(&observation.target, &Tuning::of(rules), now);
     memory.note_late(observation.sources.iter().map(SourceReading::sampled_at), now);
     let complete = trust::is_complete(rules, &memory, observation, now);
     let look = Look::of(observation, complete, estimate::busy_seconds(rules));
@@ -78,10 +81,12 @@ pub fn evaluate(
     let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);
     let overdue = overdue::known(rules, observation, complete, &trust);
     let held = trust::target(rules, &observation.target, now);
+    let scheduled = schedule::now(rules, &mut memory, now);
 
     let decision = match (held, observation.target.current) {
         (None, Some(current)) => {
             let mut draft = Draft::new(&observation.target, current);
+            draft.floor = Floor::of(rules, scheduled.as_ref(), now);
             let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
             let target = &observation.target;
@@ -90,7 +95,8 @@ pub fn evaluate(
                 .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
             let change =
                 steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
-            let decision = finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now);
+            let mut decision = finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now);
+            decision.schedule = scheduled;
             in_words(decision, rules)
         }
         (held, _) => {
@@ -99,7 +105,8 @@ pub fn evaluate(
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
             });
-            untouched(rules, observation, now, word, summary(&belief, &look, None, overdue))
+            let summary = summary(&belief, &look, None, overdue);
+            Decision { schedule: scheduled, ..untouched(rules, observation, now, word, summary) }
         }
     };
 
@@ -129,6 +136,7 @@ fn untouched(
         reason: step.reason,
         trail: vec![step],
         estimate,
+        schedule: None,
         sentence: String::new(),
         counterfactual: String::new(),
     };
@@ -153,6 +161,7 @@ fn finish(
         reason: draft.reason,
         trail: draft.trail,
         estimate,
+        schedule: None,
         sentence: String::new(),
         counterfactual: String::new(),
     }
