@@ -57,6 +57,10 @@ pub(super) fn terminal(list: &WorkloadList, look: Look) -> String {
     for (report, line) in list.workloads.iter().zip(lines) {
         text.push(painted(line, report.verdict, look));
         text.extend(wrapped(&report.sentence, look.width.saturating_sub(2)).map(|line| format!("  {line}")));
+        text.extend(report.schedule.iter().flat_map(|scheduled| {
+            let words = scheduled.holding(report.at).into_iter().chain(scheduled.coming());
+            words.map(|words| format!("  {words}")).collect::<Vec<_>>()
+        }));
         // Not wrapped: it is there to be copied.
         text.extend(report.plan.iter().map(|plan| format!("  to be written: {plan}")));
     }
@@ -155,6 +159,33 @@ mod tests {
         let list = list();
         let cells = cells(&list.workloads[1]);
         assert_eq!(cells, ["shop/billing", "Deployment/billing", "?", "?", "?", "?", "?"]);
+    }
+
+    #[test]
+    fn what_the_clock_asks_for_stands_below() {
+        use crate::engine::schedule::Scheduled;
+        use crate::policy::schedule::Window;
+        let mut turn = samples::turn("orders");
+        let window = |from: &str, until: &str| Window {
+            schedule: "day".to_owned(),
+            min_replicas: Replicas(6),
+            from: from.parse().unwrap(),
+            until: until.parse().unwrap(),
+            time_zone: "Europe/Berlin".parse().unwrap(),
+        };
+        turn.at = "2026-07-06T10:00:00Z".parse().unwrap();
+        let holds = Some(window("2026-07-06T06:00:00Z", "2026-07-06T16:00:00Z"));
+        let next = Some(window("2026-07-07T06:00:00Z", "2026-07-07T16:00:00Z"));
+        turn.decision.schedule = Some(Scheduled { holds, next });
+        let text = terminal(&[&turn].into_iter().collect(), PLAIN);
+        let below: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(
+            below,
+            [
+                "  schedule `day` asks for at least 6 until Mon 2026-07-06 18:00 CEST",
+                "  schedule `day` asks for at least 6 from Tue 2026-07-07 08:00 CEST",
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::memory::seconds_between;
-use super::tuning::BALANCED;
+use super::tuning::Tuning;
 
 /// How much one miss widens the margin, less the share of times that the bound may be missed of it.
 const STEP: f64 = 0.05;
@@ -35,15 +35,21 @@ struct Pending {
 impl Margin {
     /// The rate to be ready for over the next `horizon` seconds, given the rate and its drift per second.
     /// A trend is followed for a minute or so, and to twice the rate at most.
-    pub(crate) fn bound(&mut self, rate: f64, drift: f64, horizon: f64, now: Timestamp) -> f64 {
-        let ahead = (drift * horizon.min(BALANCED.trend)).min(rate);
+    pub(crate) fn bound(
+        &mut self,
+        tuning: &Tuning,
+        (rate, drift): (f64, f64),
+        horizon: f64,
+        now: Timestamp,
+    ) -> f64 {
+        let ahead = (drift * horizon.min(tuning.trend)).min(rate);
         if let Some(pending) = self.pending
             && now >= pending.due
         {
             // A bound that fell due long ago says nothing about this horizon.
             if seconds_between(pending.due, now) <= horizon {
                 let missed = if rate > pending.bound { 1.0 } else { 0.0 };
-                self.share = (self.share + STEP * (missed - BALANCED.miss)).clamp(0.0, WIDEST);
+                self.share = (self.share + STEP * (missed - tuning.miss)).clamp(0.0, WIDEST);
             }
             self.pending = None;
         }
@@ -59,6 +65,7 @@ impl Margin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::tuning::BALANCED;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -68,9 +75,9 @@ mod tests {
     fn a_constant_load_needs_no_margin() {
         let mut margin = Margin { share: 0.2, pending: None };
         for turn in 0..200 {
-            margin.bound(100.0, 0.0, 45.0, at(turn * 45));
+            margin.bound(&BALANCED, (100.0, 0.0), 45.0, at(turn * 45));
         }
-        assert!((margin.bound(100.0, 0.0, 45.0, at(9045)) - 100.0).abs() < 1e-9);
+        assert!((margin.bound(&BALANCED, (100.0, 0.0), 45.0, at(9045)) - 100.0).abs() < 1e-9);
     }
 
     #[test]
@@ -85,14 +92,14 @@ mod tests {
             if turn > 500 && rate > last {
                 missed += 1;
             }
-            last = margin.bound(rate, 0.0, 45.0, at(turn * 45));
+            last = margin.bound(&BALANCED, (rate, 0.0), 45.0, at(turn * 45));
         }
         assert!((1400..1800).contains(&missed), "{missed} of 3500");
     }
 
     #[test]
     fn a_trend_is_followed_but_not_for_ever() {
-        assert!((Margin::default().bound(100.0, 1.0, 45.0, at(0)) - 145.0).abs() < 1e-9);
-        assert!((Margin::default().bound(100.0, 100.0, 45.0, at(0)) - 200.0).abs() < 1e-9);
+        assert!((Margin::default().bound(&BALANCED, (100.0, 1.0), 45.0, at(0)) - 145.0).abs() < 1e-9);
+        assert!((Margin::default().bound(&BALANCED, (100.0, 100.0), 45.0, at(0)) - 200.0).abs() < 1e-9);
     }
 }

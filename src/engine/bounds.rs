@@ -10,19 +10,15 @@ use super::ladder::Ladder;
 use super::memory::{Memory, lasted};
 use super::observation::LimitCause;
 use super::reason::Reason;
+use super::schedule::Floor;
 use super::size::Need;
 use crate::policy::Rules;
 use crate::policy::rules::PartitionRule;
 use crate::policy::units::Replicas;
 
-/// The fewest replicas of a workload that is awake.
-pub(crate) fn floor(rules: &Rules) -> Replicas {
-    rules.min_replicas.max(Replicas(1)).min(rules.max_replicas)
-}
-
 /// Brings a need into the bounds: to `maxReplicas`, also between two rungs, for then all but a few of the
-/// replicas have the lesser share; and never under `minReplicas`. `Some` with the reason where that changed it.
-fn fit(rules: &Rules, ladder: &Ladder, need: Replicas) -> (Replicas, Option<Reason>) {
+/// replicas have the lesser share; and never under the floor. `Some` with the reason where that changed it.
+fn fit(rules: &Rules, floor: &Floor, ladder: &Ladder, need: Replicas) -> (Replicas, Option<Reason>) {
     if need > rules.max_replicas {
         let most = match rules.partitions {
             PartitionRule::EvenDistribution => ladder.within(rules.max_replicas),
@@ -30,10 +26,9 @@ fn fit(rules: &Rules, ladder: &Ladder, need: Replicas) -> (Replicas, Option<Reas
             | PartitionRule::LimitToPartitionsWithLag
             | PartitionRule::AllowIdleConsumers => rules.max_replicas,
         };
-        (most.max(floor(rules)), Some(Reason::AtMaxReplicas))
-    } else if need < floor(rules) {
-        let reason = if rules.min_replicas.0 > 1 { Some(Reason::AtMinReplicas) } else { None };
-        (floor(rules), reason)
+        (most.max(floor.replicas), Some(Reason::AtMaxReplicas))
+    } else if need < floor.replicas {
+        (floor.replicas, (floor.replicas.0 > 1).then(|| floor.reason()))
     } else {
         (need, None)
     }
@@ -43,12 +38,13 @@ fn fit(rules: &Rules, ladder: &Ladder, need: Replicas) -> (Replicas, Option<Reas
 /// there. A bound is the operator's order, and not a matter of trust in any reading.
 pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
     let resting = draft.to.0 == 0 && rules.min_replicas.0 == 0;
+    let least = rules.min_replicas.max(Replicas(1)).min(rules.max_replicas);
     if draft.to > rules.max_replicas {
         let detail = format!("maxReplicas is {}", rules.max_replicas);
         draft.set(Stage::Damp, rules.max_replicas, Reason::AtMaxReplicas, detail);
-    } else if !resting && draft.to < floor(rules) {
+    } else if !resting && draft.to < least {
         let detail = format!("minReplicas is {}", rules.min_replicas);
-        draft.set(Stage::Damp, floor(rules), Reason::AtMinReplicas, detail);
+        draft.set(Stage::Damp, least, Reason::AtMinReplicas, detail);
     }
     if let Some(limit) = draft.limit {
         let most = limit.most.max(draft.current);
@@ -60,6 +56,16 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
             let detail = format!("{} needed, {what} {}", draft.to, limit.most);
             draft.set(Stage::Damp, most, reason, detail);
         }
+    }
+}
+
+/// Up to what a schedule asks for, whatever holds the number below it but the hour's budget. Like a bound it is the
+/// operator's order; and no workload rests while it holds.
+pub(crate) fn keep_schedule(draft: &mut Draft) {
+    if let Some(words) = draft.floor.scheduled.clone()
+        && draft.to < draft.floor.replicas
+    {
+        draft.set(Stage::Damp, draft.floor.replicas, Reason::AtScheduledMinimum, words);
     }
 }
 
@@ -102,12 +108,12 @@ pub(crate) fn apply(
         let detail = format!("{} would be needed, but no more than {top} can share the load", need.quotient);
         binding = Some((Reason::ClampedToPartitions, detail));
     }
-    let (to, reason) = fit(rules, &belief.ladder, wanted);
+    let (to, reason) = fit(rules, &draft.floor, &belief.ladder, wanted);
     if let Some(reason) = reason {
         let detail = if to < wanted {
             format!("{wanted} needed, maxReplicas is {}", rules.max_replicas)
         } else {
-            format!("{wanted} needed, minReplicas is {}", rules.min_replicas)
+            format!("{wanted} needed, {}", draft.floor.words(rules))
         };
         binding = Some((reason, detail));
     }

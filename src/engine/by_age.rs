@@ -77,7 +77,9 @@ fn raise(
     let need = size::by_age(belief, load, low);
     let (to, _) = bounds::apply(draft, rules, belief, need);
     memory.lowest.push(now, to, rules.up_window_seconds(), Side::Low);
-    if to <= draft.current {
+    let needed = need.replicas.max(bounds::demanded(belief));
+    // What only the floor asks for is no matter of the load: it has the last word anyway.
+    if to <= draft.current || (to == draft.floor.replicas && needed <= draft.current) {
         return None;
     }
     let detail = format_args!("{} records/s to cover", number(need.demand));

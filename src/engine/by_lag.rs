@@ -29,7 +29,11 @@ pub(crate) fn decide(
     let (to, binding) = bounds::apply(draft, rules, belief, need);
     memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
     memory.lowest.push(now, to, rules.up_window_seconds(), Side::Low);
-    let (reason, detail) = if to > draft.current {
+    let wanted = need.replicas.max(bounds::demanded(belief));
+    let floor_alone = binding.clone().filter(|_| to > draft.current && wanted <= draft.current);
+    let (reason, detail) = if let Some(floor) = floor_alone {
+        floor
+    } else if to > draft.current {
         (Reason::LoadNeedsMore, detail)
     } else if to < draft.current {
         (Reason::LoadNeedsFewer, detail)

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
+use super::schedule::Scheduled;
 use crate::policy::units::Replicas;
 
 /// What to do about one workload, now, and why.
@@ -29,6 +30,9 @@ pub struct Decision {
     pub trail: Vec<Step>,
     /// What was believed when deciding.
     pub estimate: Estimate,
+    /// What the policy's schedules say; `None` where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Scheduled>,
     /// The decision in one sentence, with the binding term.
     pub sentence: String,
     /// What would flip it, and when it is looked at next.

@@ -9,7 +9,6 @@ use super::explain::{number, seconds};
 use super::memory::{Memory, seconds_between};
 use super::reason::Reason;
 use super::size;
-use super::tuning::BALANCED;
 use super::up::Objective;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
@@ -33,7 +32,7 @@ fn leaves_late(belief: &Belief, objective: Objective, to: Replicas) -> Option<St
     let backlog = belief.sizing_backlog?;
     let serving = size::together(belief, to.0, belief.capacity.for_less()?);
     // A stop that is long for the objective must not forbid every move down.
-    let usable = BALANCED.usable * objective.max_lag;
+    let usable = belief.tuning.usable * objective.max_lag;
     let stop = belief.lower_seconds.min(usable * 0.75);
     let wait = backlog / serving + stop;
     (to.0 > 0 && wait > usable).then(|| {
@@ -112,7 +111,7 @@ pub(crate) fn judge(
     if unknown && known.is_none_or(|known| known >= draft.current) {
         return; // A step down to learn has been waited for long enough.
     }
-    let cost = BALANCED.payback * 2.0 * belief.price;
+    let cost = belief.tuning.payback * 2.0 * belief.price;
     let down = |to: Replicas| draft.current.as_f64() - to.as_f64();
     // Less than the last move up has been worth would have made that one a waste.
     let since_raise =

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use super::decision::{Stage, Step};
 use super::observation::{TargetLimit, TargetReading};
 use super::reason::Reason;
+use super::schedule::Floor;
 use crate::policy::units::Replicas;
 
 /// The number so far and how it came about. Stages change it in order; each change leaves a step.
@@ -18,6 +19,8 @@ pub(crate) struct Draft {
     pub(crate) to: Replicas,
     /// What bound `to`.
     pub(crate) reason: Reason,
+    /// What is not gone below.
+    pub(crate) floor: Floor,
     /// What the target cannot go beyond now.
     pub(crate) limit: Option<TargetLimit>,
     /// Every word so far; `None` where nobody reads them.
@@ -35,6 +38,7 @@ impl Draft {
             at_rest,
             to: current,
             reason: Reason::AtNeed,
+            floor: Floor::default(),
             limit: target.limit,
             trail: words.then(Vec::new),
         }
@@ -90,6 +94,7 @@ mod tests {
             at_rest: false,
             to: from,
             reason: Reason::AtNeed,
+            floor: Floor::default(),
             limit: None,
             trail: Some(Vec::new()),
         };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::decision::{Decision, Stage, Verdict};
 use super::reason::{Reason, ReasonKind};
 use crate::policy::Rules;
+use crate::policy::preset::{Knobs, Preset};
 use crate::policy::units::{Replicas, records_f64};
 
 /// A figure for people: `1,200`, `205`, `7.5`, `0.04`. Spelt out only where it is read.
@@ -60,7 +61,10 @@ pub(crate) fn sentence(decision: &Decision) -> String {
         (Verdict::Raise | Verdict::Lower, Some(from), Some(to)) => {
             // A damper that only shortened the move says so; what moved it comes first.
             let cause = decision.trail.iter().rev().find(|step| {
-                matches!(step.stage, Stage::Up | Stage::Down | Stage::Size) && step.reason != decision.reason
+                matches!(step.stage, Stage::Up | Stage::Down | Stage::Size)
+                    && step.reason != decision.reason
+                    // What wanted no more is not why a schedule asks for more.
+                    && (decision.reason != Reason::AtScheduledMinimum || step.to > decision.current)
             });
             match cause {
                 Some(cause) if said.is_some_and(|step| step.stage == Stage::Damp) => {
@@ -94,7 +98,25 @@ pub(crate) fn counterfactual(decision: &Decision, rules: &Rules) -> String {
     if flips.is_empty() {
         flips.push("a change of the load".to_owned());
     }
-    format!("What would flip it: {}. Looked at again in {}.", flips.join("; "), rules.interval)
+    let flips = flips.join("; ");
+    format!("What would flip it: {flips}. Looked at again in {}.{}", rules.interval, weighing(rules))
+}
+
+/// What freshness and replicas are weighed by, where that is not the usual.
+fn weighing(rules: &Rules) -> String {
+    let Knobs { target_utilization, usable_lag, rescale_cost, payback } = rules.knobs;
+    let knobs = [
+        target_utilization.map(|percent| format!("targetUtilization {percent} %")),
+        usable_lag.map(|percent| format!("usableLag {percent} %")),
+        rescale_cost.map(|span| format!("rescaleCost {span}")),
+        payback.map(|times| format!("payback {}", number(times))),
+    ];
+    let knobs: Vec<String> = knobs.into_iter().flatten().collect();
+    match (rules.preset, knobs.join(", ")) {
+        (Preset::Balanced, knobs) if knobs.is_empty() => String::new(),
+        (preset, knobs) if knobs.is_empty() => format!(" Weighed by preset {preset}."),
+        (preset, knobs) => format!(" Weighed by preset {preset} with {knobs}."),
+    }
 }
 
 /// As [`counterfactual`], where the clock has stepped back since the last turn.
@@ -109,7 +131,11 @@ pub(crate) fn clock(seen: Timestamp, rules: &Rules) -> String {
 fn awaited(decision: &Decision, rules: &Rules) -> Option<String> {
     let doubtful = [Reason::SignalPartial, Reason::SignalsDisagree, Reason::GroupUnknown];
     let reason = decision.reason;
-    if reason == Reason::Paused {
+    let held = decision.schedule.as_ref().and_then(|scheduled| scheduled.holds.as_ref());
+    if let (Reason::AtScheduledMinimum, Some(window)) = (reason, held) {
+        let until = window.clock(window.until);
+        Some(format!("the end of schedule `{}` on {until}, or a load that needs more", window.schedule))
+    } else if reason == Reason::Paused {
         Some("nothing, until the policy is no longer paused".to_owned())
     } else if reason == Reason::OwnedByOther {
         Some("nothing, while somebody else moves the target".to_owned())
@@ -159,6 +185,11 @@ pub fn render(decision: &Decision) -> String {
     let believed = figures
         .iter()
         .map(|(name, figure)| format!("  {name:<18}{}", figure.as_deref().unwrap_or("unknown")));
+    let clock = decision.schedule.as_ref().map(|scheduled| {
+        let holding = scheduled.holding(decision.at).unwrap_or_else(|| "no schedule holds".to_owned());
+        let coming = scheduled.coming().unwrap_or_else(|| "none".to_owned());
+        format!("  {:<18}{holding}\n  {:<18}{coming}", "by the clock", "next by the clock")
+    });
     let said = decision.trail.iter().map(|step| {
         let counts = match (step.from, step.to) {
             (Some(from), Some(to)) if from != to => format!("{from} -> {to}"),
@@ -168,7 +199,7 @@ pub fn render(decision: &Decision) -> String {
         format!("  {:<9} {counts:<9} {}: {}", step.stage.to_string(), step.reason, step.detail)
     });
     let words = [decision.sentence.clone(), decision.counterfactual.clone()];
-    let mut text = words.into_iter().chain(believed).chain(said).collect::<Vec<_>>().join("\n");
+    let mut text = words.into_iter().chain(believed).chain(clock).chain(said).collect::<Vec<_>>().join("\n");
     text.push('\n');
     text
 }

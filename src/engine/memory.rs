@@ -17,6 +17,7 @@ use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
 use super::holds::Holds;
 use super::observation::{Quality, TargetReading};
+use super::tuning::Tuning;
 use crate::policy::units::{Replicas, TimeSpan};
 
 /// The most moves that are remembered; a larger `changesPerHour` counts as this many.
@@ -54,6 +55,9 @@ pub struct Memory {
     /// Since when they have been silent or doubtful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) doubtful_since: Option<Timestamp>,
+    /// When the schedule begins whose floor is held already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) early: Option<Timestamp>,
     /// Since when there has been nothing to do.
     pub(crate) idle_since: Option<Timestamp>,
     /// Since when the group has been rebalancing.
@@ -127,7 +131,7 @@ impl Memory {
 
     /// Takes note of the target. Any change of the replicas asked for counts as a move, whoever made it:
     /// so a dry run, a crash between deciding and writing, and a human need no special case.
-    pub(crate) fn note_target(&mut self, target: &TargetReading, now: Timestamp) {
+    pub(crate) fn note_target(&mut self, target: &TargetReading, tuning: &Tuning, now: Timestamp) {
         if target.quality != Quality::Ok {
             return;
         }
@@ -136,7 +140,7 @@ impl Memory {
         if let Some(before) = self.current {
             let made = Move(now.as_second(), before, current);
             if before != current {
-                self.note_move(made, now);
+                self.note_move(made, tuning, now);
             } else if self.ceiling.is_some_and(|ceiling| target.ceiling.is_some_and(|is| is != ceiling)) {
                 self.count(made);
             }
@@ -149,9 +153,9 @@ impl Memory {
         }
     }
 
-    fn note_move(&mut self, made: Move, now: Timestamp) {
+    fn note_move(&mut self, made: Move, tuning: &Tuning, now: Timestamp) {
         let reversed = self.last_move.is_some_and(|last| last.is_raise() != made.is_raise());
-        self.flap.note(reversed, self.cost.price(), now);
+        self.flap.note(reversed, self.cost.price(tuning), now);
         self.count(made);
         self.last_move = Some(made);
         self.steady_looks = 0;

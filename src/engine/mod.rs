@@ -24,6 +24,7 @@ pub mod observation;
 mod overdue;
 pub mod reason;
 mod rest;
+pub mod schedule;
 mod size;
 mod stages;
 mod steer;
@@ -43,7 +44,9 @@ use self::draft::Draft;
 use self::estimate::Belief;
 use self::look::Look;
 use self::observation::SourceReading;
+use self::schedule::Floor;
 use self::trust::{Trust, Word};
+use self::tuning::Tuning;
 use crate::policy::Rules;
 use crate::policy::units::{Replicas, records_covering};
 
@@ -90,7 +93,7 @@ fn decide(
         };
         return (memory, untouched(observation, now, word, Estimate::default()));
     }
-    memory.note_target(&observation.target, now);
+    memory.note_target(&observation.target, &Tuning::of(rules), now);
     memory.note_late(observation.sources.iter().map(SourceReading::sampled_at), now);
     let complete = trust::is_complete(rules, &memory, observation, now);
     let look = Look::of(observation, complete, estimate::busy_seconds(rules));
@@ -99,10 +102,12 @@ fn decide(
     let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);
     let overdue = overdue::known(rules, observation, complete, &trust);
     let held = trust::target(rules, &observation.target, now);
+    let scheduled = schedule::now(rules, &mut memory, now);
 
-    let decision = match (held, observation.target.current) {
+    let mut decision = match (held, observation.target.current) {
         (None, Some(current)) => {
             let mut draft = Draft::new(&observation.target, current, words);
+            draft.floor = Floor::of(rules, scheduled.as_ref(), now);
             let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
             let target = &observation.target;
@@ -123,6 +128,7 @@ fn decide(
         }
     };
 
+    decision.schedule = scheduled;
     estimate::learn(rules, &mut memory, observation, &look, &trust);
     memory.seen_at = Some(now);
     (memory, decision)
@@ -143,6 +149,7 @@ fn untouched(observation: &Observation, now: Timestamp, word: Word, estimate: Es
         reason: step.reason,
         trail: vec![step],
         estimate,
+        schedule: None,
         sentence: String::new(),
         counterfactual: String::new(),
     }
@@ -166,6 +173,7 @@ fn finish(
         reason: draft.reason,
         trail: draft.trail.unwrap_or_default(),
         estimate,
+        schedule: None,
         sentence: String::new(),
         counterfactual: String::new(),
     }

@@ -82,6 +82,8 @@ reasons! {
     BudgetExhausted(Limit): "Raise budget.changesPerHour if the load really needs more.",
     /// The need lies under minReplicas.
     AtMinReplicas(Routine): "Lower minReplicas to save more.",
+    /// A schedule asks for more than the load needs.
+    AtScheduledMinimum(Routine): "Lower the schedule's minReplicas, or shorten it, to save more.",
     /// The need lies over maxReplicas.
     AtMaxReplicas(Limit): "Raise maxReplicas: the objective is at risk.",
     /// More replicas than partitions would idle.

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use super::bounds;
 use super::decision::Stage;
 use super::draft::Draft;
 use super::estimate::Belief;
@@ -52,7 +51,7 @@ pub(crate) fn wake(draft: &mut Draft, rules: &Rules, belief: &Belief) {
     if draft.current.0 > 0 || !(wakes(rules, belief) || draft.raises()) {
         return;
     }
-    let to = draft.to.max(bounds::floor(rules));
+    let to = draft.to.max(draft.floor.replicas);
     if !draft.at_rest && draft.to == to {
         return; // Somebody else has woken it, and the need has been told.
     }

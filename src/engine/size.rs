@@ -6,7 +6,6 @@ use super::estimate::Belief;
 use super::explain::number;
 use super::ladder::Ladder;
 use super::look::Look;
-use super::tuning::BALANCED;
 use super::up::Objective;
 use crate::policy::Rules;
 use crate::policy::rules::PartitionRule;
@@ -87,7 +86,7 @@ pub(crate) fn together(belief: &Belief, count: u32, capacity: f64) -> f64 {
 /// alone is too much for a replica counts as what a replica can take: no count of replicas does more for it.
 pub(crate) fn by_age(belief: &Belief, load: Load, capacity: f64) -> Need {
     let demand = load.demand();
-    let usable = capacity * BALANCED.utilization;
+    let usable = capacity * belief.tuning.utilization;
     let busiest = load.of_busiest(belief.busiest_share.unwrap_or(0.0)).min(demand);
     let taken = busiest.min(usable);
     let covered = demand - busiest + taken;
@@ -161,6 +160,7 @@ pub(crate) fn by_lag(rules: &Rules, look: &Look, belief: &Belief, records: u64) 
 mod tests {
     use super::*;
     use crate::engine::estimate::capacity::Capacity;
+    use crate::engine::tuning::BALANCED;
 
     fn belief(partitions: u32, share: Option<f64>) -> Belief {
         let rungs = (1..=partitions)
@@ -182,6 +182,7 @@ mod tests {
             raise_stop: 15.0,
             lower_seconds: 15.0,
             price: 300.0,
+            tuning: BALANCED,
             ready_age: 30.0,
             ladder: Ladder::Rungs { partitions, rungs },
             busiest_share: share,

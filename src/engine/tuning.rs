@@ -1,5 +1,8 @@
 //! Every constant of the objective in seconds that a preset or a tuner may set, with unit and source.
 
+use crate::policy::Rules;
+use crate::policy::preset::Preset;
+
 /// How the engine weighs one thing against another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tuning {
@@ -17,6 +20,10 @@ pub(crate) struct Tuning {
     pub(crate) start_weight: f64,
     /// How often a move down must be expected to pay for itself and for the move up that follows it.
     pub(crate) payback: f64,
+    /// Replica-hours that a minute over the objective is worth.
+    pub(crate) late: f64,
+    /// Replica-seconds that any move costs, in place of what follows from the prices.
+    pub(crate) fixed: Option<f64>,
     /// The share of a replica's capacity that a size is chosen for.
     pub(crate) utilization: f64,
     /// The share of times that the load may outrun the rate that a move up is sized for.
@@ -24,6 +31,13 @@ pub(crate) struct Tuning {
     /// Seconds that a rise is believed to go on for.
     pub(crate) trend: f64,
 }
+
+/// `latency`: room in every size, and margins that the load seldom outruns.
+const LATENCY: Tuning =
+    Tuning { usable: 0.7, payback: 1.0, late: 10.0, utilization: 0.8, miss: 0.1, ..BALANCED };
+
+/// `cost`: no room that a backlog cannot stand in for.
+const COST: Tuning = Tuning { usable: 1.0, payback: 0.3, late: 0.1, utilization: 1.0, miss: 0.9, ..BALANCED };
 
 /// `balanced`.
 pub(crate) const BALANCED: Tuning = Tuning {
@@ -33,16 +47,65 @@ pub(crate) const BALANCED: Tuning = Tuning {
     price_power: 1.25,
     start_weight: 0.25,
     payback: 1.0,
+    late: 1.0,
+    fixed: None,
     utilization: 0.95,
     miss: 0.5,
     trend: 60.0,
 };
 
+/// No move is quite for nothing.
+const LEAST_PRICE: f64 = 1.0;
+
 impl Tuning {
+    /// The preset's, but for what the policy states itself.
+    pub(crate) fn of(rules: &Rules) -> Self {
+        let preset = match rules.preset {
+            Preset::Latency => LATENCY,
+            Preset::Balanced => BALANCED,
+            Preset::Cost => COST,
+        };
+        let share = |percent: u32| f64::from(percent) / 100.0;
+        let knobs = rules.knobs;
+        Self {
+            usable: knobs.usable_lag.map_or(preset.usable, share),
+            utilization: knobs.target_utilization.map_or(preset.utilization, share),
+            payback: knobs.payback.unwrap_or(preset.payback),
+            fixed: knobs.rescale_cost.map(|span| span.as_secs_f64().max(LEAST_PRICE)),
+            ..preset
+        }
+    }
+
     /// What a move costs in replica-seconds that stops everything for `stop` seconds and waits `start`
     /// seconds for new replicas.
     pub(crate) fn price(&self, stop: f64, start: f64) -> f64 {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
         let minutes = (stop + self.start_weight * start).max(0.0) / 60.0;
         3600.0 * (self.price_of_any + self.price_of_minute * minutes.powf(self.price_power))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_that_is_stated_stands_for_all_that_was_measured() {
+        let stated = Tuning { fixed: Some(300.0), ..BALANCED };
+        assert!(
+            (stated.price(0.0, 0.0) - 300.0).abs() < 1e-9 && (stated.price(600.0, 60.0) - 300.0).abs() < 1e-9
+        );
+    }
+
+    #[test]
+    fn each_constant_leans_the_way_of_its_preset() {
+        let usable = LATENCY.usable < BALANCED.usable && BALANCED.usable < COST.usable;
+        let utilization =
+            LATENCY.utilization < BALANCED.utilization && BALANCED.utilization < COST.utilization;
+        let late = LATENCY.late > BALANCED.late && BALANCED.late > COST.late;
+        let miss = LATENCY.miss < BALANCED.miss && BALANCED.miss < COST.miss;
+        assert!(usable && utilization && late && miss && COST.payback < BALANCED.payback);
     }
 }

@@ -15,7 +15,6 @@ use super::explain::{number, seconds};
 use super::memory::{Memory, lasted};
 use super::reason::Reason;
 use super::size::{self, Load, Need};
-use super::tuning::BALANCED;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -74,14 +73,14 @@ pub(crate) fn observed(belief: &Belief, objective: Objective, horizon: f64) -> i
     })
 }
 
-/// Whether the objective is breached, and will be for longer than a move costs: a minute over it is worth as
-/// much as a replica-hour.
+/// Whether the objective is breached, and will be for longer than a move costs: a minute over it is worth
+/// some replica-hours.
 fn stays_late(belief: &Belief, objective: Objective, age: f64, arriving: f64, serving: f64) -> bool {
     if !belief.overdue || serving <= arriving {
         return false; // Kept, or told by the outlook.
     }
     let seconds = (age - objective.max_lag).max(0.0) * arriving / (serving - arriving);
-    seconds > 2.0 * belief.raise_seconds && 60.0 * seconds > 2.0 * belief.price
+    seconds > 2.0 * belief.raise_seconds && 60.0 * seconds * belief.tuning.late > 2.0 * belief.price
 }
 
 /// Decides on a move up to `need` where the capacity of a replica is known (`low`).
@@ -113,7 +112,7 @@ pub(crate) fn known(
     );
     // Where nothing is asked to run, there is nobody to wait for.
     let waits = draft.current.0 == 0
-        || arriving > serving && ahead > BALANCED.usable * objective.max_lag
+        || arriving > serving && ahead > belief.tuning.usable * objective.max_lag
         || !need.hot && stays_late(belief, objective, age, arriving, serving);
     // A partition too hot for a replica slips away at any size.
     if !(waits || slips(belief, objective, horizon - stop) && !need.hot) {

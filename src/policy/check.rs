@@ -1,8 +1,10 @@
 //! From a document to a policy: the rules that tie several fields together.
 
 use super::document::{ApiVersion, FallbackSpec, ObjectiveSpec, PolicyDocument, PolicyKind, PolicySpec};
+use super::preset::Preset;
 use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
+use super::schedule::{Lasts, Schedule, ScheduleSpec};
 use super::settings::Settings;
 use super::source::{FlinkJob, Meaning, SourceSpec};
 use super::target::{FlinkCluster, TargetSpec};
@@ -27,10 +29,15 @@ pub(crate) fn policy(
     let namespace = namespace(metadata.namespace, home).map_err(|flaw| flaws.push(flaw)).ok();
     let objective = objective(&spec.objective).map_err(|flaw| flaws.push(flaw)).ok();
     flaws.extend(bounds(&spec));
+    flaws.extend(weighing(&spec, objective));
+    let schedules = schedules(&spec).unwrap_or_else(|found| {
+        flaws.extend(found);
+        Vec::new()
+    });
     flaws.extend(sources(&spec, objective));
     match (namespace, objective) {
         (Some(namespace), Some(objective)) if flaws.is_empty() => {
-            Ok(build(WorkloadId { namespace, name: metadata.name }, spec, objective, interval))
+            Ok(build(WorkloadId { namespace, name: metadata.name }, spec, (objective, schedules), interval))
         }
         _ => Err(flaws),
     }
@@ -89,6 +96,79 @@ fn namespace(stated: Option<String>, home: Option<&str>) -> Result<String, Flaw>
         (None, Some(home)) => Ok(home.to_owned()),
         (None, None) => Err(Flaw::new("metadata.namespace", "`namespace` is missing in `metadata`")
             .hint("state the target's namespace: only a policy in a ConfigMap may leave it out")),
+    }
+}
+
+/// What weighs freshness against replicas has nothing to weigh where the backlog alone counts.
+fn weighing(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
+    let Some(Objective::LagPerReplica { .. }) = objective else { return Vec::new() };
+    let named = [("preset", spec.preset != Preset::Balanced), ("knobs", !spec.knobs.is_empty())];
+    let flaw = |(field, _): &(&str, bool)| {
+        Flaw::new(format!("spec.{field}"), format!("`{field}` goes with `maxLag`, not with `lagPerReplica`"))
+            .hint(
+                "by records per replica the backlog alone decides: `lagPerReplica` itself is what to change",
+            )
+    };
+    named.iter().filter(|(_, stated)| *stated).map(flaw).collect()
+}
+
+/// The schedules, or all that is wrong with any.
+fn schedules(spec: &PolicySpec) -> Result<Vec<Schedule>, Vec<Flaw>> {
+    let (mut schedules, mut flaws) = (Vec::new(), Vec::new());
+    for (index, one) in spec.schedules.iter().enumerate() {
+        let at = |field: &str| format!("spec.schedules[{index}]{field}");
+        if spec.schedules.iter().take(index).any(|earlier| earlier.name == one.name) {
+            flaws.push(
+                Flaw::new(at(".name"), format!("two schedules are called `{}`", one.name))
+                    .hint("decisions mention a schedule by its name: give each its own"),
+            );
+        }
+        if one.min_replicas > spec.max_replicas {
+            let message =
+                format!("`minReplicas` {} is above `maxReplicas` {}", one.min_replicas, spec.max_replicas);
+            flaws.push(Flaw::new(at(".minReplicas"), message));
+        }
+        match schedule(one) {
+            Ok(schedule) => schedules.push(schedule),
+            Err((field, message, cure)) => flaws.push(Flaw::new(at(field), message).hint(cure)),
+        }
+    }
+    if flaws.is_empty() { Ok(schedules) } else { Err(flaws) }
+}
+
+/// A schedule that comes and goes; or the field, what is wrong with it, and the cure.
+fn schedule(spec: &ScheduleSpec) -> Result<Schedule, (&'static str, String, &'static str)> {
+    let ScheduleSpec { name, time_zone, start, end, duration, min_replicas } = spec.clone();
+    let lasts = match (end, duration) {
+        (Some(end), None) if end == start => {
+            let cure =
+                "to hold at all times, raise `spec.minReplicas`; for a day from each start: `duration: 1d`";
+            return Err((".end", format!("`end` is `start`, `{end}`"), cure));
+        }
+        (None, Some(span)) if span.0.is_zero() => {
+            return Err((".duration", "`duration` is no time at all".to_owned(), "leave the schedule out"));
+        }
+        (Some(end), None) => Lasts::Until(end),
+        (None, Some(span)) => Lasts::For(span),
+        (Some(_), Some(_)) => {
+            return Err((
+                ".duration",
+                format!("schedule `{name}` states both `end` and `duration`"),
+                "keep one",
+            ));
+        }
+        (None, None) => {
+            let cure = "add `end` (a cron expression) or `duration` (such as 10h)";
+            return Err(("", format!("schedule `{name}` never ends"), cure));
+        }
+    };
+    // Any moment will do: what comes at all comes within the eight years between two leap days at most.
+    let some_time = jiff::Timestamp::UNIX_EPOCH;
+    let never = |field, text| Err((field, format!("`{text}` never comes"), "no such day is in any calendar"));
+    match &lasts {
+        _ if start.next(&time_zone, some_time).is_none() => never(".start", &start),
+        Lasts::Until(end) if end.next(&time_zone, some_time).is_none() => never(".end", end),
+        Lasts::Until(_) | Lasts::For(_) => Ok(Schedule { name, time_zone, start, lasts, min_replicas }),
     }
 }
 
@@ -255,7 +335,12 @@ fn with_own(target: &TargetSpec, mut sources: Vec<SourceSpec>) -> Vec<SourceSpec
     sources
 }
 
-fn build(id: WorkloadId, spec: PolicySpec, objective: Objective, interval: TimeSpan) -> Policy {
+fn build(
+    id: WorkloadId,
+    spec: PolicySpec,
+    (objective, schedules): (Objective, Vec<Schedule>),
+    interval: TimeSpan,
+) -> Policy {
     let metric_target = spec.target.metric_target();
     let sources = with_own(&spec.target, spec.sources);
     Policy {
@@ -265,8 +350,11 @@ fn build(id: WorkloadId, spec: PolicySpec, objective: Objective, interval: TimeS
         sources,
         rules: Rules {
             objective,
+            preset: spec.preset,
+            knobs: spec.knobs,
             min_replicas: spec.min_replicas,
             max_replicas: spec.max_replicas,
+            schedules,
             activation_lag: spec.activation.lag,
             cooldown: spec.cooldown,
             behavior: spec.behavior,

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::Mode;
 use super::behavior::Behavior;
 use super::names::{label, subdomain};
+use super::preset::{Knobs, Preset};
 use super::rules::PartitionRule;
+use super::schedule::ScheduleSpec;
 use super::source::SourceSpec;
 use super::target::TargetSpec;
 use super::units::{Replicas, TimeSpan};
@@ -89,12 +91,23 @@ pub struct PolicySpec {
     /// What to hold: either `maxLag` or `lagPerReplica`.
     #[garde(dive)]
     pub objective: ObjectiveSpec,
+    /// Which way the trade between freshness and replicas leans.
+    #[serde(default)]
+    pub preset: Preset,
+    /// Single constants in place of the preset's.
+    #[serde(default, skip_serializing_if = "Knobs::is_empty")]
+    #[garde(dive)]
+    pub knobs: Knobs,
     /// The fewest replicas; 0 lets an idle workload rest.
     #[serde(default = "one")]
     pub min_replicas: Replicas,
     /// The most replicas.
     #[schemars(extend("minimum" = 1))]
     pub max_replicas: Replicas,
+    /// Floors by the clock: more than `minReplicas` at certain hours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(length(max = 16), dive)]
+    pub schedules: Vec<ScheduleSpec>,
     /// What wakes a workload that rests at 0 replicas.
     #[serde(default)]
     pub activation: Activation,

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::hints::one_of;
 use super::problem::Mark;
+use super::schedule::{Cron, Zone};
 use super::schema;
 use super::tree::{Entry, Node, Value};
 use super::units::TimeSpan;
@@ -56,6 +57,8 @@ pub(crate) enum Shape {
 pub(crate) enum Spelling {
     TimeSpan,
     Address,
+    Cron,
+    Zone,
 }
 
 impl Spelling {
@@ -64,6 +67,8 @@ impl Spelling {
         match format {
             TimeSpan::FORMAT => Some(Self::TimeSpan),
             ADDRESS_FORMAT => Some(Self::Address),
+            Cron::FORMAT => Some(Self::Cron),
+            Zone::FORMAT => Some(Self::Zone),
             _ => None,
         }
     }
@@ -73,6 +78,8 @@ impl Spelling {
         match self {
             Self::TimeSpan => text.parse::<TimeSpan>().is_err().then_some("no duration"),
             Self::Address => text.parse::<SocketAddr>().is_err().then_some("no address"),
+            Self::Cron => text.parse::<Cron>().is_err().then_some("no cron expression"),
+            Self::Zone => text.parse::<Zone>().is_err().then_some("no time zone"),
         }
     }
 }
@@ -149,6 +156,11 @@ impl Form {
             Shape::Text { .. } => "a text".to_owned(),
             Shape::Spelt(Spelling::TimeSpan) => "a duration such as 45s, 5m or 1h30m".to_owned(),
             Shape::Spelt(Spelling::Address) => "IP:PORT, such as 0.0.0.0:8080".to_owned(),
+            Shape::Spelt(Spelling::Cron) => {
+                "five fields (minute, hour, day of month, month, day of week) such as 0 8 * * MON-FRI"
+                    .to_owned()
+            }
+            Shape::Spelt(Spelling::Zone) => "an IANA name such as Europe/Berlin or UTC".to_owned(),
             Shape::List { least: 0, most: usize::MAX, .. } => "a list".to_owned(),
             Shape::List { least: 0, most, .. } => format!("a list of at most {most}"),
             Shape::List { least, most: usize::MAX, .. } => format!("a list of at least {least}"),
@@ -171,6 +183,8 @@ impl Form {
             Shape::Text { .. } => Value::Text("x".to_owned()),
             Shape::Spelt(Spelling::TimeSpan) => Value::Text("1m".to_owned()),
             Shape::Spelt(Spelling::Address) => Value::Text("127.0.0.1:8080".to_owned()),
+            Shape::Spelt(Spelling::Cron) => Value::Text("0 0 * * *".to_owned()),
+            Shape::Spelt(Spelling::Zone) => Value::Text("UTC".to_owned()),
             Shape::List { .. } => Value::List(Vec::new()),
             Shape::Map { fields, .. } => {
                 let required = fields.iter().filter(|field| field.required);

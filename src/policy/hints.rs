@@ -59,6 +59,7 @@ const POLICY_MAPPINGS: &[&str] = &[
     "fallback",
     "scaleTargetRef",
     "flinkCluster",
+    "schedules",
 ];
 
 /// Names of KEDA and HPA, and where their meaning lives here.
@@ -89,7 +90,13 @@ const FAMILIAR: &[(&str, &str)] = &[
     ("dryRun", "write `mode: Recommend`"),
     ("parallelism", "a Flink job's parallelism is its replicas: `spec.minReplicas` and `spec.maxReplicas`"),
     ("jobId", "a job is named by its name, which it keeps: `job`"),
+    ("targetUtilization", "here it is `spec.knobs.targetUtilization`, in percent"),
+    ("rescaleCost", "here it is `spec.knobs.rescaleCost`"),
     ("suspend", "write `paused: true`"),
+    ("cron", "here it is `start`, with `end` or `duration`"),
+    ("schedule", "here it is `start`, with `end` or `duration`"),
+    ("desiredReplicas", "here it is `minReplicas`: a floor, and the load may ask for more"),
+    ("durationSeconds", "here it is `duration`, with a unit"),
 ];
 
 #[cfg(test)]

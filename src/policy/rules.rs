@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::behavior::{Behavior, ScalingRules};
+use super::preset::{Knobs, Preset};
+use super::schedule::Schedule;
 use super::target::HpaMetricMeaning;
 use super::units::{Replicas, TimeSpan};
 
@@ -12,10 +14,19 @@ use super::units::{Replicas, TimeSpan};
 pub struct Rules {
     /// What to hold.
     pub objective: Objective,
+    /// Which way the trade between freshness and replicas leans.
+    #[serde(default)]
+    pub preset: Preset,
+    /// Single constants in place of the preset's.
+    #[serde(default, skip_serializing_if = "Knobs::is_empty")]
+    pub knobs: Knobs,
     /// The fewest replicas, possibly 0.
     pub min_replicas: Replicas,
     /// The most replicas.
     pub max_replicas: Replicas,
+    /// Floors by the clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// More unprocessed records than this wake a workload that rests at 0 replicas.
     pub activation_lag: u64,
     /// How long a workload must have been idle before its last replica goes.

@@ -8,6 +8,7 @@ use std::fmt;
 use super::form::{Field, Form, Shape, Spelling};
 use super::hints::{did_you_mean, familiar, nearest, one_of};
 use super::problem::{Fault, Mark};
+use super::schedule::Zone;
 use super::tree::{Entry, Node, Value};
 
 /// Compares a document with its form, and mends it.
@@ -232,6 +233,11 @@ fn cure(value: &Value, shape: &Shape) -> Option<String> {
         (Value::Bool(_) | Value::Number(_), Shape::Text { .. }) => {
             Some(format!("write {} in quotes", shown(value)))
         }
+        (Value::Text(text), Shape::Spelt(Spelling::Zone)) => Zone::meant(text),
+        (Value::Text(text), Shape::Spelt(Spelling::Cron)) => match text.split_whitespace().count() {
+            6 => Some("there are no seconds here: leave out the first field".to_owned()),
+            _ => None,
+        },
         (Value::Text(text), Shape::Flag) => match text.to_lowercase().as_str() {
             "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
             "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Turn};
 use crate::engine::observation::{PartitionReading, Quality, SourceReading};
+use crate::engine::schedule::Scheduled;
 use crate::engine::{Decision, Reason, Verdict};
 use crate::policy::units::Replicas;
 use crate::policy::{Mode, WorkloadId};
@@ -54,6 +55,9 @@ pub struct WorkloadReport {
     pub reasons: Vec<Reason>,
     /// The decision in one sentence.
     pub sentence: String,
+    /// What the policy's schedules say; only where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Scheduled>,
     /// What exactly is to be written, and when that takes effect, where it is not plain from the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -135,6 +139,7 @@ impl From<&Turn> for WorkloadReport {
             partitions: partitions(&turn.observation.sources),
             reasons: reasons(decision),
             sentence: decision.sentence.clone(),
+            schedule: decision.schedule.clone(),
             plan: turn.plan.clone(),
         }
     }

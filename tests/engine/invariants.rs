@@ -8,7 +8,9 @@ use tidegate::engine::observation::{
 };
 use tidegate::engine::{Decision, Memory, Reason, Verdict, evaluate};
 use tidegate::policy::behavior::{Behavior, ScalingRules, SelectPolicy, StepKind, StepPolicy};
+use tidegate::policy::preset::{Knobs, Preset};
 use tidegate::policy::rules::{Fallback, MetricTarget, PartitionRule};
+use tidegate::policy::schedule::{Lasts, Schedule};
 use tidegate::policy::target::HpaMetricMeaning;
 use tidegate::policy::{Objective, Replicas, Rules, TimeSpan};
 
@@ -64,14 +66,18 @@ fn rules() -> impl Strategy<Value = Rules> {
         proptest::option::of((1_u64..600, 0_u32..40)),
         proptest::option::of(0.1..5000.0),
         proptest::option::of((metric, 1_u32..100)),
-        prop::bool::weighted(0.02),
+        (prop::bool::weighted(0.02), weighing(), schedules()),
     )
-        .prop_map(|(objective, partitions, bounds, (up, down), fallback, hint, metric, paused)| {
+        .prop_map(|(objective, partitions, bounds, (up, down), fallback, hint, metric, other)| {
+            let (paused, (preset, knobs), schedules) = other;
             let (min, more, activation_lag, cooldown, changes_per_hour) = bounds;
             Rules {
                 objective,
+                preset,
+                knobs,
                 min_replicas: Replicas(min),
                 max_replicas: Replicas(min + more),
+                schedules,
                 activation_lag,
                 cooldown: TimeSpan::from_secs(cooldown),
                 behavior: Behavior { scale_up: up, scale_down: down },
@@ -87,6 +93,28 @@ fn rules() -> impl Strategy<Value = Rules> {
                 metric_target: metric.map(|(means, utilization)| MetricTarget { means, utilization }),
             }
         })
+}
+
+/// Floors that come and go within minutes, some of them over `maxReplicas`.
+fn schedules() -> impl Strategy<Value = Vec<Schedule>> {
+    let one = (2_u32..30, 30_u64..1200, 1_u32..40).prop_map(|(every, seconds, least)| Schedule {
+        name: format!("every-{every}"),
+        time_zone: "Europe/Berlin".parse().unwrap(),
+        start: format!("*/{every} * * * *").parse().unwrap(),
+        lasts: Lasts::For(TimeSpan::from_secs(seconds)),
+        min_replicas: Replicas(least),
+    });
+    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
+}
+
+fn weighing() -> impl Strategy<Value = (Preset, Knobs)> {
+    let preset = prop_oneof![Just(Preset::Latency), Just(Preset::Balanced), Just(Preset::Cost)];
+    let percent = || proptest::option::of(10_u32..=100);
+    let others = (proptest::option::of(0_u64..7200), proptest::option::of(0.0..100.0));
+    (preset, percent(), percent(), others).prop_map(|(preset, target_utilization, usable_lag, others)| {
+        let (rescale_cost, payback) = (others.0.map(TimeSpan::from_secs), others.1);
+        (preset, Knobs { target_utilization, usable_lag, rescale_cost, payback })
+    })
 }
 
 fn quality() -> impl Strategy<Value = Quality> {
@@ -335,6 +363,15 @@ proptest! {
                     prop_assert!(ceiling >= desired && ceiling <= rules.max_replicas, "{:?}", decision);
                 }
             }
+            let held = decision.schedule.as_ref().and_then(|scheduled| scheduled.holds.as_ref());
+            if let (Some(window), Some(desired)) = (held, decision.desired)
+                && forward
+                && is_free(&rules, seen, now)
+                && decision.trail.iter().all(|step| step.reason != Reason::BudgetExhausted)
+                && seen.target.limit.is_none()
+            {
+                prop_assert!(desired >= window.min_replicas.min(rules.max_replicas), "{:?}", decision);
+            }
             Ok(())
         })?;
     }
@@ -438,7 +475,7 @@ proptest! {
         current in 0_u32..30,
     ) {
         // One replica an hour would take longer than is looked at here.
-        let rules = Rules { changes_per_hour: rules.changes_per_hour.max(8), ..rules };
+        let rules = Rules { changes_per_hour: rules.changes_per_hour.max(8), schedules: Vec::new(), ..rules };
         let mut memory = Memory::default();
         let mut replicas = Replicas(current);
         let mut last_move = 0;

@@ -7,4 +7,6 @@ mod invariants;
 mod keda;
 mod objective;
 mod plant;
+mod presets;
 mod scenarios;
+mod schedules;

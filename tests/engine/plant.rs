@@ -9,6 +9,7 @@ use tidegate::engine::observation::{
 };
 use tidegate::engine::{Decision, Memory, Reason, Verdict, evaluate};
 use tidegate::policy::behavior::Behavior;
+use tidegate::policy::preset::{Knobs, Preset};
 use tidegate::policy::rules::PartitionRule;
 use tidegate::policy::units::records_f64;
 use tidegate::policy::{Objective, Replicas, Rules, TimeSpan};
@@ -29,6 +30,9 @@ pub(super) fn max_lag_rules(max_lag: u64) -> Rules {
         },
         min_replicas: Replicas(1),
         max_replicas: Replicas(24),
+        preset: Preset::Balanced,
+        knobs: Knobs::default(),
+        schedules: Vec::new(),
         activation_lag: 0,
         cooldown: TimeSpan::from_secs(300),
         behavior: Behavior::default(),

@@ -349,6 +349,11 @@ fn demanded() -> Run {
     )
 }
 
+fn scheduled() -> Run {
+    let rules = Rules { schedules: vec![super::schedules::peak()], ..hinted() };
+    run(&mut Plant::new(World::default(), 2), &rules, 7200, |_| 300)
+}
+
 fn all() -> Vec<(&'static str, Run)> {
     vec![
         ("steady", steady()),
@@ -375,6 +380,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("lopsided", lopsided()),
         ("stuck", stuck()),
         ("demanded", demanded()),
+        ("scheduled", scheduled()),
     ]
 }
 

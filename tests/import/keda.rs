@@ -28,6 +28,7 @@ fn imported(name: &str, choices: &Choices) -> Report {
 #[case("paused", 1, 2)]
 #[case("behavior", 1, 1)]
 #[case("refused", 1, 0)]
+#[case("scheduled", 1, 1)]
 fn an_object_becomes_a_policy_and_the_rest_is_said(
     #[case] name: &str,
     #[case] code: u8,

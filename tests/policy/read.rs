@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate::policy::document::PolicyDocument;
+use tidegate::policy::preset::{Knobs, Preset};
 use tidegate::policy::problem::Problem;
 use tidegate::policy::read::{read_policies, read_settings};
 use tidegate::policy::rules::Objective;
@@ -389,5 +390,50 @@ fn what_could_never_scale_is_refused() {
         for_hpa,
     ];
     let report: String = cases.iter().map(|text| shown(&problems_of(text, None)) + "--\n").collect();
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn a_schedule_says_when_until_when_and_where() {
+    let lines = |schedules: &str| format!("{GOOD}  schedules:\n{schedules}");
+    let good = lines(
+        "    - {name: day, timeZone: Europe/Berlin, start: 0 8 * * 1-5, end: 0 18 * * *, minReplicas: 6}\n\
+         \x20   - {name: night, timeZone: UTC, start: 0 22 * * *, duration: 8h, minReplicas: 3}\n",
+    );
+    let rules = read_policies("orders.yaml", &good, None, INTERVAL).remove(0).result.unwrap().rules;
+    let names: Vec<&str> = rules.schedules.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["day", "night"]);
+
+    let faulty = lines(
+        "    - {name: Day, timezone: Berlin, start: 0 0 8 * * *, end: 0 18 * * *, minReplicas: 0}\n\
+         \x20   - {name: a, timeZone: UTC, cron: 0 8 * * *, durationSeconds: 60, desiredReplicas: 5}\n\
+         \x20   - {name: b, timeZone: UTC, start: 0 8 * * *, end: 0 8 * * *, minReplicas: 5}\n\
+         \x20   - {name: b, timeZone: UTC, start: 0 8 30 2 *, duration: 1h, minReplicas: 50}\n\
+         \x20   - {name: c, timeZone: UTC, start: 0 8 * * *, end: 0 9 * * *, duration: 1h, minReplicas: 5}\n\
+         \x20   - {name: d, timeZone: UTC, start: 0 8 * * *, minReplicas: 5}\n\
+         \x20   - {name: e, timeZone: UTC, start: 0 8 * * *, duration: 0s, minReplicas: 5}\n\
+         \x20   - {name: f, timeZone: Europe/Berlim, start: at dawn, end: 0 8 31 4 *, minReplicas: 5}\n\
+         \x20   - {name: g, timeZone: UTC, start: 0 8 * * *, end: 0 8 31 4 *, minReplicas: 5}\n",
+    );
+    insta::assert_snapshot!(shown(&problems_of(&faulty, None)));
+}
+
+#[test]
+fn a_preset_weighs_an_age_and_knobs_are_changed_one_by_one() {
+    let stated = format!("{GOOD}  preset: latency\n  knobs: {{targetUtilization: 70, rescaleCost: 5m}}\n");
+    let rules = read_policies("orders.yaml", &stated, None, INTERVAL).remove(0).result.unwrap().rules;
+    let knobs = Knobs {
+        target_utilization: Some(70),
+        rescale_cost: Some(TimeSpan::from_secs(300)),
+        ..Knobs::default()
+    };
+    assert_eq!((rules.preset, rules.knobs), (Preset::Latency, knobs));
+
+    let faulty = [
+        format!("{GOOD}  preset: cheap\n  knobs: {{targetUtilization: 120, usableLag: 5, payback: -1}}\n"),
+        format!("{GOOD}  preset: Cost\n  targetUtilization: 80\n"),
+        with("maxLag: 60s", "lagPerReplica: 100") + "  preset: cost\n  knobs: {payback: 2}\n",
+    ];
+    let report: String = faulty.iter().map(|text| shown(&problems_of(text, None)) + "--\n").collect();
     insta::assert_snapshot!(report);
 }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate::policy::Mode;
-use tidegate::record::Recorder;
+use tidegate::engine::schedule::Scheduled;
+use tidegate::policy::schedule::Window;
+use tidegate::policy::{Mode, Replicas};
 use tidegate::record::board::{AcceptedPolicy, Board, ConnectionStatus, PolicyReport};
 use tidegate::record::metrics::Metrics;
+use tidegate::record::{Recorder, Turn};
 
 use super::turn;
 
@@ -15,7 +17,7 @@ use super::turn;
 fn busy() -> Metrics {
     let metrics = Metrics::new();
     let recorder = Recorder::new(Board::new(Timestamp::UNIX_EPOCH), metrics.clone());
-    recorder.record(&turn("orders"));
+    recorder.record(&scheduled());
     recorder.connections(vec![ConnectionStatus {
         kind: "kafka".into(),
         name: "main".into(),
@@ -25,6 +27,20 @@ fn busy() -> Metrics {
     metrics.swept("kafka", "main", 1, 7, Duration::from_millis(250));
     metrics.turn_took(Duration::from_millis(2));
     metrics
+}
+
+/// A turn while a schedule holds.
+fn scheduled() -> Turn {
+    let mut scheduled = turn("orders");
+    let window = Window {
+        schedule: "office-hours".to_owned(),
+        min_replicas: Replicas(6),
+        from: scheduled.at,
+        until: scheduled.at,
+        time_zone: "UTC".parse().unwrap(),
+    };
+    scheduled.decision.schedule = Some(Scheduled { holds: Some(window), next: None });
+    scheduled
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +137,7 @@ fn more_partitions_do_not_make_more_series_and_a_workload_has_at_most_sixty() {
     let few = busy();
     let many = Metrics::new();
     let recorder = Recorder::new(Board::new(Timestamp::UNIX_EPOCH), many.clone());
-    let mut wide = turn("orders");
+    let mut wide = scheduled();
     let tidegate::engine::observation::SourceReading::Backlog(backlog) = &mut wide.observation.sources[0]
     else {
         panic!("the recorded turn has a backlog")

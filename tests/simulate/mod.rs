@@ -3,6 +3,7 @@
 mod backtest;
 mod cli;
 mod plants;
+mod presets;
 mod traces;
 mod words;
 

@@ -107,9 +107,8 @@ pub(super) struct HpaRules {
 pub(super) struct Trigger {
     #[serde(rename = "type")]
     pub(super) kind: String,
-    /// Only for formulas.
-    #[serde(rename = "name")]
-    pub(super) _name: Option<String>,
+    /// For formulas; and what a schedule is called.
+    pub(super) name: Option<String>,
     /// The scaler's options.
     pub(super) metadata: Option<BTreeMap<String, Scalar>>,
     pub(super) metric_type: Option<String>,

@@ -12,6 +12,7 @@ use crate::policy::document::{
     Activation, ApiVersion, FallbackSpec, Metadata, ObjectiveSpec, PolicyDocument, PolicyKind,
 };
 use crate::policy::rules::PartitionRule;
+use crate::policy::schedule::ScheduleSpec;
 use crate::policy::settings::{Connections as Settings, KafkaConnection, PrometheusConnection};
 use crate::policy::source::SourceSpec;
 use crate::policy::target::TargetSpec;
@@ -38,6 +39,8 @@ struct WrittenSpec<'a> {
     objective: &'a ObjectiveSpec,
     min_replicas: Replicas,
     max_replicas: Replicas,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    schedules: &'a [ScheduleSpec],
     #[serde(skip_serializing_if = "Option::is_none")]
     activation: Option<&'a Activation>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +76,7 @@ impl<'a> Written<'a> {
             objective: &spec.objective,
             min_replicas: spec.min_replicas,
             max_replicas: spec.max_replicas,
+            schedules: &spec.schedules,
             activation: unusual(&spec.activation),
             // Only a workload that may rest at 0 cools down.
             cooldown: (spec.min_replicas.0 == 0).then_some(spec.cooldown),

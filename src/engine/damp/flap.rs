@@ -7,6 +7,8 @@ use crate::engine::decision::Stage;
 use crate::engine::draft::Draft;
 use crate::engine::memory::{Memory, seconds_between};
 use crate::engine::reason::Reason;
+use crate::engine::tuning::Tuning;
+use crate::policy::Rules;
 
 /// Seconds in which the penalty halves where a move costs [`USUAL_PRICE`]: in as much less as moves are cheaper.
 const HALF_LIFE: f64 = 900.0;
@@ -55,8 +57,8 @@ fn half_life(price: f64) -> f64 {
 }
 
 /// Holds a move down while recent reversals weigh too much. Going to rest has its own cooldown.
-pub(crate) fn apply(draft: &mut Draft, memory: &mut Memory, now: Timestamp) {
-    let suppressed = memory.flap.suppressed(memory.cost.price(), now);
+pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: Timestamp) {
+    let suppressed = memory.flap.suppressed(memory.cost.price(&Tuning::of(rules)), now);
     if draft.lowers()
         && draft.reason != Reason::Idle
         && let Some(seconds) = suppressed

@@ -1,7 +1,8 @@
 //! What the dampers leave of a move. One file each, in the order applied; names and meaning are HPA v2's
 //! where HPA has the damper.
 //!
-//! An urgent move up meets only those that somebody configured, and the hard budget.
+//! An urgent move up meets only those that somebody configured, and the hard budget; what a schedule asks for meets
+//! the budget alone.
 
 pub(crate) mod budget;
 pub(crate) mod flap;
@@ -11,6 +12,7 @@ pub(crate) mod tolerance;
 
 use jiff::Timestamp;
 
+use super::bounds;
 use super::draft::Draft;
 use super::memory::Memory;
 use crate::policy::Rules;
@@ -20,6 +22,7 @@ pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: 
     tolerance::apply(draft, rules);
     stabilization::apply(draft, rules, memory);
     step_limit::apply(draft, rules, memory, now);
+    bounds::keep_schedule(draft);
     budget::apply(draft, rules, memory);
-    flap::apply(draft, memory, now);
+    flap::apply(draft, rules, memory, now);
 }

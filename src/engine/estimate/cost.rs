@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::memory::seconds_between;
 use crate::engine::observation::Price;
-use crate::engine::tuning::BALANCED;
+use crate::engine::tuning::Tuning;
 
 /// Seconds without processing that a move costs, before one was seen.
 const STOP_PRIOR: f64 = 15.0;
@@ -138,8 +138,8 @@ impl CostMemory {
     }
 
     /// What a move costs, in replica-seconds: half of what one up and one down cost.
-    pub(crate) fn price(&self) -> f64 {
-        BALANCED.price(f64::midpoint(self.raise_stop(), self.lower_seconds()), self.start_seconds())
+    pub(crate) fn price(&self, tuning: &Tuning) -> f64 {
+        tuning.price(f64::midpoint(self.raise_stop(), self.lower_seconds()), self.start_seconds())
     }
 
     /// Seconds from asking for more replicas until their capacity is there.
@@ -156,6 +156,7 @@ fn blend(slot: &mut Option<f64>, seconds: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::tuning::BALANCED;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

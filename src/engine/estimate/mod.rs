@@ -21,7 +21,7 @@ use super::memory::{Memory, lasted, since};
 use super::observation::{GroupState, Observation, SourceReading, TargetHold};
 use super::size;
 use super::trust::Trust;
-use super::tuning::BALANCED;
+use super::tuning::Tuning;
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -68,6 +68,8 @@ pub(crate) struct Belief {
     pub(crate) lower_seconds: f64,
     /// What a move costs, in replica-seconds.
     pub(crate) price: f64,
+    /// What is worth what.
+    pub(crate) tuning: Tuning,
     /// The age up to which the oldest record leaves time for a move up.
     pub(crate) ready_age: f64,
     /// The counts that make a difference.
@@ -148,7 +150,7 @@ fn by_now(memory: &Memory, belief: &Belief, late: f64, now: Timestamp) -> Option
 fn ready_age(rules: &Rules, memory: &Memory) -> f64 {
     let allowed = rules.window().as_secs_f64();
     let before = memory.cost.start_seconds() + rules.interval.as_secs_f64() + late(rules, memory);
-    (BALANCED.usable * allowed - memory.cost.raise_stop() - before / 2.0).max(allowed / 8.0)
+    (Tuning::of(rules).usable * allowed - memory.cost.raise_stop() - before / 2.0).max(allowed / 8.0)
 }
 
 /// Works out what is believed, from the memory and this look.
@@ -179,10 +181,10 @@ pub(crate) fn believe(
     let rate = known(arrivals(rules, memory, look, now));
     let overdue = usable && look.overdue(rules.window().as_secs_f64()) == Some(true);
     since(&mut memory.overdue_since, overdue, now);
-    let reach = horizon(rules, memory);
+    let (reach, tuning) = (horizon(rules, memory), Tuning::of(rules));
     let anticipated = rate.map(|rate| {
         let drift = memory.rate.drift();
-        memory.margin.bound(rate, drift, reach, now)
+        memory.margin.bound(&tuning, (rate, drift), reach, now)
     });
     let share = known(look.busiest_share());
     let smoothed = match (memory.rate.share, share) {
@@ -207,7 +209,8 @@ pub(crate) fn believe(
         raise_seconds: memory.cost.raise_seconds(),
         raise_stop: memory.cost.raise_stop(),
         lower_seconds: memory.cost.lower_seconds(),
-        price: memory.cost.price(),
+        price: memory.cost.price(&tuning),
+        tuning,
         ready_age: ready_age(rules, memory),
         ladder: Ladder::of(rules, look),
         busiest_share: smoothed,
@@ -236,7 +239,9 @@ fn note_holds(rules: &Rules, memory: &mut Memory, belief: &Belief, now: Timestam
     let told =
         || belief.rate.map(|rate| (seconds_since, rate * seconds_since)).filter(|_| seconds_since > 0.0);
     let Some((seconds, records)) = memory.rate.latest_sample().or_else(told) else { return };
-    let Some(capacity) = belief.capacity.for_less().map(|one| one * BALANCED.utilization) else { return };
+    let Some(capacity) = belief.capacity.for_less().map(|one| one * belief.tuning.utilization) else {
+        return;
+    };
     let arrived = Arrived {
         seconds,
         records,
@@ -244,8 +249,8 @@ fn note_holds(rules: &Rules, memory: &mut Memory, belief: &Belief, now: Timestam
         backlog: belief.sizing_backlog.unwrap_or(f64::INFINITY),
         stop: (belief.lower_seconds - belief.ready_age / 2.0)
             .max(0.0)
-            .min(0.75 * BALANCED.usable * rules.window().as_secs_f64()),
-        usable: BALANCED.usable * rules.window().as_secs_f64(),
+            .min(0.75 * belief.tuning.usable * rules.window().as_secs_f64()),
+        usable: belief.tuning.usable * rules.window().as_secs_f64(),
     };
     let least = rules.min_replicas.0.max(1);
     let sizes = belief.ladder.sizes(least, rules.max_replicas.0, holds::SIZES);

@@ -123,6 +123,10 @@ const FAMILIES: &[Metric] = &[
             (vec![("bound", "max")], rules.max_replicas.as_f64()),
         ]
     }),
+    gauge("scheduled_replicas", "The floor that a schedule asks for, while one holds", |tally| {
+        let scheduled = tally.latest.decision.schedule.as_ref();
+        replicas(scheduled.and_then(|scheduled| Some(scheduled.holds.as_ref()?.min_replicas)))
+    }),
     gauge("apply_mode", "1 where decisions are carried out, 0 where they are only recommended", |tally| {
         one(Some(if tally.latest.mode == Mode::Apply { 1.0 } else { 0.0 }))
     }),

@@ -1,5 +1,6 @@
 //! From a ScaledObject to a policy. Pure.
 
+mod cron;
 mod kafka;
 mod objective;
 mod prometheus;
@@ -13,7 +14,9 @@ use crate::policy::Mode;
 use crate::policy::document::{
     ApiVersion, Budget, Metadata as PolicyMetadata, PolicyDocument, PolicyKind, PolicySpec,
 };
+use crate::policy::preset::{Knobs, Preset};
 use crate::policy::rules::PartitionRule;
+use crate::policy::schedule::ScheduleSpec;
 use crate::policy::source::SourceSpec;
 use crate::policy::target::{ScaleTargetRef, ScaledObjectTarget, TargetSpec};
 
@@ -53,9 +56,9 @@ fn spec(
 ) -> Result<PolicySpec, Refusal> {
     let target = target(metadata, spec, choices, notes);
     formula(spec, choices, notes)?;
-    let carried = triggers(&spec.triggers, choices, connections, notes)?;
-    let combined = objective::combine(carried, choices, notes)?;
     let bounds = scaling::bounds(spec, notes);
+    let (carried, schedules) = triggers(&spec.triggers, bounds, choices, connections, notes)?;
+    let combined = objective::combine(carried, choices, notes)?;
     let mut behavior = scaling::behavior(spec, notes)?;
     let paused = scaling::pause(metadata, choices.target, &mut behavior, notes);
     scaling::tell_timing(spec, notes);
@@ -68,6 +71,9 @@ fn spec(
         objective: combined.objective,
         min_replicas: bounds.min,
         max_replicas: bounds.max,
+        preset: Preset::default(),
+        knobs: Knobs::default(),
+        schedules,
         activation: combined.activation,
         cooldown: scaling::cooldown(spec),
         behavior,
@@ -130,19 +136,29 @@ fn formula(spec: &Spec, choices: &Choices, notes: &mut Notes) -> Result<(), Refu
 
 fn triggers(
     triggers: &[Trigger],
+    bounds: scaling::Bounds,
     choices: &Choices,
     connections: &mut Connections,
     notes: &mut Notes,
-) -> Result<Vec<Carried>, Refusal> {
-    let (mut carried, mut refused) = (Vec::new(), 0);
+) -> Result<(Vec<Carried>, Vec<ScheduleSpec>), Refusal> {
+    let (mut carried, mut schedules, mut refused) = (Vec::new(), Vec::<ScheduleSpec>::new(), 0);
     for (index, trigger) in triggers.iter().enumerate() {
         let path = format!("spec.triggers[{index}]");
         let mut own = Notes::default();
-        match one(trigger, &path, connections, &mut own) {
-            Ok(source) => {
-                notes.append(own);
-                carried.push(source);
-            }
+        let mapped = if trigger.kind == "cron" {
+            let number = schedules.len() + 1;
+            cron::map(trigger, &path, format!("cron-{number}"), bounds.max, &mut own).map(|one| {
+                let taken = |name: &str| schedules.iter().any(|other| other.name == name);
+                schedules.extend(one.map(|one| match one {
+                    one if taken(&one.name) => ScheduleSpec { name: format!("cron-{number}"), ..one },
+                    one => one,
+                }));
+            })
+        } else {
+            one(trigger, &path, connections, &mut own).map(|source| carried.push(source))
+        };
+        match mapped {
+            Ok(()) => notes.append(own),
             // KEDA keeps it, between the bounds.
             Err(Refusal { path, text }) if choices.target == Style::ScaledObject => {
                 notes.note(path, format!("stays with KEDA alone: {text}"));
@@ -154,14 +170,19 @@ fn triggers(
         }
     }
     if carried.is_empty() {
-        return Err(Refusal::new("spec.triggers", "no trigger is left to follow"));
+        let text = if schedules.is_empty() {
+            "no trigger is left to follow"
+        } else {
+            "no trigger is left but the clock: a policy follows a load, and a schedule is a floor under that"
+        };
+        return Err(Refusal::new("spec.triggers", text));
     }
     if refused > 0 && !choices.partial {
         let text =
             "not carried over in part: the policy could be too small (--partial goes without the refused)";
         return Err(Refusal::new("spec.triggers", text));
     }
-    Ok(carried)
+    Ok((carried, schedules))
 }
 
 fn one(
@@ -190,7 +211,6 @@ fn one(
 fn why_not(kind: &str) -> &'static str {
     match kind {
         "cpu" | "memory" => "by resource use an HPA scales: keep one, and let a policy move its bounds",
-        "cron" => "a policy's bounds do not follow the clock",
         _ => "read its backlog with a `prometheus` trigger, or source, instead",
     }
 }
