@@ -262,17 +262,31 @@ impl Sight {
     }
 
     /// The share of time that the tasks of the busiest vertex were busy since `before`, and its name. Timed by the
-    /// tasks' own clocks: busy, idle and backpressured time make up all of it.
+    /// tasks' own clocks: busy, idle and backpressured time make up all of it. `None` while any vertex has not told
+    /// all of its counters: it may be the busiest.
     pub(crate) fn busy_since(&self, before: &Self) -> Option<(f64, &str)> {
-        if !self.same_attempt(before) {
+        let told = self.job.vertices.iter().all(|vertex| vertex.metrics.are_complete());
+        if !(told && before.leads_to(self)) {
             return None;
         }
         let shares = self.job.vertices.iter().filter_map(|vertex| {
             let then = before.job.vertices.iter().find(|other| other.id == vertex.id)?;
-            (then.parallelism == vertex.parallelism).then_some(())?;
             Some((share(&then.metrics, &vertex.metrics)?, vertex.name.as_str()))
         });
         shares.max_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    /// Whether the counters of `self` can be held against later ones, such as those of `later`: all tasks have told
+    /// theirs, and none of them has been counted anew since.
+    pub(crate) fn leads_to(&self, later: &Self) -> bool {
+        let told = |sight: &Self| sight.job.vertices.iter().all(|vertex| vertex.metrics.are_complete());
+        let goes_on = |vertex: &Vertex| {
+            let now = later.job.vertices.iter().find(|other| other.id == vertex.id);
+            now.is_some_and(|now| {
+                now.parallelism == vertex.parallelism && vertex.metrics.lead_to(&now.metrics)
+            })
+        };
+        self.same_attempt(later) && told(self) && (!told(later) || self.job.vertices.iter().all(goes_on))
     }
 
     /// Whether any counter or position has moved since `before`.
@@ -286,15 +300,29 @@ impl Sight {
 
 /// The busy share of the time between two readings of one vertex's counters.
 fn share(then: &Counters, now: &Counters) -> Option<f64> {
-    let complete = |one: &Counters| one.read_records_complete && one.write_records_complete;
-    if !(complete(then) && complete(now)) {
-        return None;
-    }
     let busy = now.accumulated_busy_time? - then.accumulated_busy_time?;
     let idle = now.accumulated_idle_time? - then.accumulated_idle_time?;
     let backpressured = now.accumulated_backpressured_time? - then.accumulated_backpressured_time?;
     let all = busy + idle + backpressured;
-    (busy >= 0.0 && idle >= 0.0 && backpressured >= 0.0 && all > 0.0).then(|| busy / all)
+    (all > 0.0).then(|| busy / all)
+}
+
+impl Counters {
+    /// Every task has told its own.
+    fn are_complete(&self) -> bool {
+        self.read_records_complete && self.write_records_complete
+    }
+
+    /// No clock has gone back since.
+    fn lead_to(&self, later: &Self) -> bool {
+        let clocks = |one: &Self| {
+            [one.accumulated_busy_time, one.accumulated_idle_time, one.accumulated_backpressured_time]
+        };
+        clocks(self)
+            .into_iter()
+            .zip(clocks(later))
+            .all(|(then, now)| then.is_none_or(|then| now.is_none_or(|now| now >= then)))
+    }
 }
 
 impl Requirements {
@@ -340,6 +368,26 @@ impl Sight {
     /// The same of a job whose sources tell no positions.
     pub(crate) fn without_positions(self) -> Self {
         Self { positions: BTreeMap::new(), ..self }
+    }
+
+    /// The same of a job that has just told nothing but zeros.
+    pub(crate) fn without_counters(mut self) -> Self {
+        for vertex in &mut self.job.vertices {
+            vertex.metrics.read_records_complete = false;
+            vertex.metrics.accumulated_busy_time = Some(0.0);
+        }
+        self
+    }
+
+    /// Two seconds later, with so many milliseconds of each vertex's tasks busy in each.
+    pub(crate) fn later(&self, busy: [f64; 2]) -> Self {
+        let mut after = self.clone();
+        for (vertex, busy) in after.job.vertices.iter_mut().zip(busy) {
+            let add = |time: &mut Option<f64>, more: f64| *time = time.map(|time| time + more);
+            add(&mut vertex.metrics.accumulated_busy_time, 2.0 * busy);
+            add(&mut vertex.metrics.accumulated_idle_time, 2.0 * (1000.0 - busy));
+        }
+        after
     }
 }
 

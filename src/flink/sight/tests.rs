@@ -35,17 +35,6 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
     }
 }
 
-/// A second later, with so many milliseconds of each task busy.
-fn later(before: &Sight, busy: [f64; 2]) -> Sight {
-    let mut after = before.clone();
-    for (vertex, busy) in after.job.vertices.iter_mut().zip(busy) {
-        let add = |time: &mut Option<f64>, more: f64| *time = time.map(|time| time + more);
-        add(&mut vertex.metrics.accumulated_busy_time, 2.0 * busy);
-        add(&mut vertex.metrics.accumulated_idle_time, 2.0 * (1000.0 - busy));
-    }
-    after
-}
-
 #[test]
 fn what_both_lines_answer_is_understood() {
     for line in LINES {
@@ -99,7 +88,7 @@ fn zeros_of_a_job_that_just_started_say_nothing() {
 #[test]
 fn the_busiest_vertex_tells_the_share() {
     let before = sight("2.2", "job");
-    let after = later(&before, [100.0, 750.0]);
+    let after = before.later([100.0, 750.0]);
     let (share, vertex) = after.busy_since(&before).unwrap();
     assert!((share - 0.75).abs() < 1e-9, "{share}");
     assert_eq!(vertex, "work -> sink: Writer");
@@ -111,10 +100,10 @@ fn the_busiest_vertex_tells_the_share() {
 #[test]
 fn counters_of_another_attempt_or_incomplete_ones_cannot_be_compared() {
     let before = sight("2.2", "job");
-    let mut restarted = later(&before, [100.0, 750.0]);
+    let mut restarted = before.later([100.0, 750.0]);
     restarted.job.timestamps.insert("RUNNING".to_owned(), 1);
     assert_eq!(restarted.busy_since(&before), None);
-    let mut incomplete = later(&before, [100.0, 750.0]);
+    let mut incomplete = before.later([100.0, 750.0]);
     for vertex in &mut incomplete.job.vertices {
         vertex.metrics.read_records_complete = false;
     }
