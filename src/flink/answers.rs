@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Overview {
+    pub(crate) taskmanagers: u32,
+    pub(crate) slots_total: u32,
     pub(crate) slots_available: u32,
     pub(crate) flink_version: String,
 }

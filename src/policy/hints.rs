@@ -59,6 +59,8 @@ const POLICY_MAPPINGS: &[&str] = &[
     "fallback",
     "scaleTargetRef",
     "flinkCluster",
+    "flinkDeployment",
+    "flinkSessionJob",
 ];
 
 /// Names of KEDA and HPA, and where their meaning lives here.

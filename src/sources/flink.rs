@@ -40,7 +40,7 @@ impl BusyShare {
         }
         let before = seen.before.clone().filter(|before| before.same_attempt(sight));
         let share = before.as_ref().and_then(|before| sight.busy_since(before)).map(|(share, _)| share);
-        let broken = before.is_none_or(|before| !before.leads_to(sight));
+        let broken = before.as_ref().is_none_or(|before| !before.leads_to(sight));
         if share.is_some() || broken {
             seen.before = Some(Arc::clone(sight));
         }
@@ -48,7 +48,15 @@ impl BusyShare {
             seen.share = None;
         }
         seen.share = share.or(seen.share);
-        seen.share.ok_or_else(|| "its tasks have not told yet how busy they are".to_owned())
+        let before = before.filter(|_| !broken);
+        seen.share.ok_or_else(|| match (sight.reticent(), before) {
+            (Some(vertex), _) => format!("not all tasks of {vertex} have told yet how busy they are"),
+            (None, None) => "its tasks have not told yet how busy they are".to_owned(),
+            (None, Some(before)) => {
+                let since = sight.at.duration_since(before.at).as_secs_f64();
+                format!("its JobManager has had no news from its tasks for {since:.0} s")
+            }
+        })
     }
 }
 
@@ -100,7 +108,9 @@ mod tests {
             let (source, told) = (source(), Arc::new(recorded(line, "job")));
             let first = recorded(line, "job").without_counters();
             let unknown = || Err("its tasks have not told yet how busy they are".to_owned());
-            assert_eq!(source.share(&Arc::new(first)), unknown(), "{line}");
+            let vertex = first.reticent().unwrap().to_owned();
+            let reticent = Err(format!("not all tasks of {vertex} have told yet how busy they are"));
+            assert_eq!(source.share(&Arc::new(first)), reticent, "{line}");
             assert_eq!(source.share(&told), unknown(), "one complete look is no stretch of time: {line}");
             let later = Arc::new(told.later([100.0, 750.0]));
             assert_eq!(source.share(&later), Ok(0.75), "{line}");

@@ -1,6 +1,9 @@
 //! A Flink job as the target, against a JobManager that gives the recorded answers of a real one, and faults that a
 //! real one cannot be made to have on cue.
 
+mod resource;
+mod routes;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

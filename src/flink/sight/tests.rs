@@ -23,8 +23,8 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
     Sight {
         at: Timestamp::UNIX_EPOCH,
         fresh_at: Timestamp::UNIX_EPOCH,
-        version: overview.flink_version,
-        slots_free: overview.slots_available,
+        version: overview.flink_version.clone(),
+        overview,
         job: recorded(line, job),
         requirements: Ok(recorded(line, "requirements")),
         config: recorded(line, "job-jobmanager-config"),
@@ -32,6 +32,7 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
         failure: None,
         checkpoint: checkpoints.latest.completed.map(|one| one.trigger_timestamp),
         positions: offsets.into_iter().filter_map(position).collect(),
+        resource: None,
     }
 }
 
@@ -97,6 +98,18 @@ fn the_busiest_vertex_tells_the_share() {
     assert_eq!(before.busy_since(&before), None, "no time has passed on the tasks' clocks");
 }
 
+/// As seen of a real source in front of a slow vertex: its busy time goes to and fro while the whole goes on.
+#[test]
+fn a_source_that_waits_silences_nobody() {
+    let before = sight("2.2", "job");
+    let mut after = before.later([0.0, 750.0]);
+    let waits = &mut after.job.vertices[0].metrics;
+    waits.accumulated_busy_time = waits.accumulated_busy_time.map(|time| time - 29.0);
+    waits.accumulated_backpressured_time = waits.accumulated_backpressured_time.map(|time| time + 2122.0);
+    assert!(before.leads_to(&after));
+    assert_eq!(after.busy_since(&before), Some((0.75, "work -> sink: Writer")));
+}
+
 #[test]
 fn counters_of_another_attempt_or_incomplete_ones_cannot_be_compared() {
     let before = sight("2.2", "job");
@@ -111,6 +124,7 @@ fn counters_of_another_attempt_or_incomplete_ones_cannot_be_compared() {
     let mut reset = before.clone();
     for vertex in &mut reset.job.vertices {
         vertex.metrics.accumulated_busy_time = Some(0.0);
+        vertex.metrics.accumulated_idle_time = Some(0.0);
     }
     assert_eq!(reset.busy_since(&before), None, "a counter that went back");
 }

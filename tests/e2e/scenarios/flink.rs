@@ -10,7 +10,7 @@ use crate::support::cluster::User;
 use crate::support::daemon::{Daemon, Setup, command};
 use crate::support::flink::{Flink, Order};
 use crate::support::load::Load;
-use crate::support::objects::{policy, with};
+use crate::support::objects::{Home, policy, with};
 use crate::support::waiting::{becomes, eventually};
 use crate::support::world::Case;
 
@@ -20,21 +20,27 @@ const PARTITIONS: i32 = 12;
 const COST: u32 = 5000;
 /// The lines that are run against, in turn.
 const NEWEST: &str = "2.2";
-const OLDER: &str = "1.20";
+pub(super) const OLDER: &str = "1.20";
 
 /// A job on a cluster of its own, under load, and a daemon that watches it.
-struct Stage {
+pub(super) struct Stage {
     name: &'static str,
-    flink: Flink,
-    job: String,
-    load: Load,
-    daemon: Daemon,
+    pub(super) home: Home,
+    pub(super) flink: Flink,
+    pub(super) job: String,
+    pub(super) load: Load,
+    pub(super) daemon: Daemon,
 }
 
 impl Stage {
-    async fn start(case: &Case, line: &str, slots: &[u32], (parallelism, rate): (u32, u64)) -> Result<Self> {
+    pub(super) async fn start(
+        case: &Case,
+        line: &str,
+        slots: &[u32],
+        (parallelism, rate): (u32, u64),
+    ) -> Result<Self> {
         let bootstrap = case.kafka().await?.bootstrap();
-        case.home().await?;
+        let home = case.home().await?;
         case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
         let flink = Flink::start(case.tools(), &case.path("flink"), line, slots).await?;
         let load = Load::start(&bootstrap, case.name, PARTITIONS, rate)?;
@@ -43,11 +49,11 @@ impl Stage {
         let mut setup = case.setup().await?;
         setup.connections = with(&setup.connections, &json!({"flink": {"main": {"url": flink.url()}}}));
         let daemon = Daemon::start(Setup { dir: case.path("daemon"), ..setup }).await?;
-        Ok(Self { name: case.name, flink, job, load, daemon })
+        Ok(Self { name: case.name, home, flink, job, load, daemon })
     }
 
     /// Puts the policy in force, with `over` on top.
-    fn policy(&self, over: &Value) -> Result<()> {
+    pub(super) fn policy(&self, over: &Value) -> Result<()> {
         let spec = json!({
             "mode": "Apply",
             "target": {"flinkCluster": {"cluster": "main", "job": self.name}},
@@ -60,7 +66,7 @@ impl Stage {
     }
 
     /// The moves that were carried out.
-    fn moves(&self) -> Result<Vec<(i32, i32)>> {
+    pub(super) fn moves(&self) -> Result<Vec<(i32, i32)>> {
         let turns = self.daemon.journal(self.name, self.name)?;
         let applied = turns.into_iter().filter(|turn| turn.outcome == "applied");
         applied
@@ -69,7 +75,7 @@ impl Stage {
     }
 
     /// Waits until the job and all about it are known well enough to move it either way.
-    async fn is_trusted(&self) -> Result<()> {
+    pub(super) async fn is_trusted(&self) -> Result<()> {
         eventually("the job is known", || async {
             let workload = self.daemon.workload(self.name, self.name).await?;
             let doubt = ["Target", "Signal", "Group", "Warming"];
@@ -79,7 +85,7 @@ impl Stage {
         .await
     }
 
-    async fn runs_above(&self, parallelism: u32) -> Result<()> {
+    pub(super) async fn runs_above(&self, parallelism: u32) -> Result<()> {
         becomes(&format!("the job runs at more than {parallelism}"), true, || async {
             Ok(self.flink.parallelism(&self.job).await? > parallelism)
         })
@@ -87,7 +93,7 @@ impl Stage {
     }
 
     /// Stops the load, and holds the job's own count against what was produced: state went nowhere.
-    async fn nothing_was_lost(&self) -> Result<()> {
+    pub(super) async fn nothing_was_lost(&self) -> Result<()> {
         self.load.set(0);
         sleep(Duration::from_secs(1)).await;
         let produced = self.load.produced();
@@ -95,7 +101,7 @@ impl Stage {
     }
 }
 
-fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> Order<'a> {
+pub(super) fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> Order<'a> {
     Order { name, bootstrap, topic: name, cost: COST, parallelism }
 }
 

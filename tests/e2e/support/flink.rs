@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::daemon::at;
 use super::place::{Tools, free_port};
 use super::process::{Process, Program};
-use super::waiting::eventually;
+use super::waiting::{becomes, eventually};
 
 /// What Flink asks of Java 17.
 const OPENS: [&str; 11] = [
@@ -154,6 +154,18 @@ impl Flink {
         })
         .await?;
         Ok(id)
+    }
+
+    /// Cancels a job and waits until it has ended.
+    pub(crate) async fn cancel(&self, job: &str) -> Result<()> {
+        let answer =
+            reqwest::Client::new().patch(format!("{}/jobs/{job}?mode=cancel", self.url)).send().await?;
+        ensure!(answer.status().is_success(), "cancel {job}: {}", answer.status());
+        becomes("the job's state", "CANCELED".to_owned(), || async {
+            let job = self.get(&format!("/jobs/{job}")).await?;
+            Ok(at(&job, "/state").as_str().unwrap_or_default().to_owned())
+        })
+        .await
     }
 
     /// The parallelism that every vertex of a job runs with.
