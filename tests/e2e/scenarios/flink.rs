@@ -39,10 +39,21 @@ impl Stage {
         slots: &[u32],
         (parallelism, rate): (u32, u64),
     ) -> Result<Self> {
+        Self::start_with(case, line, slots, (parallelism, rate), "adaptive").await
+    }
+
+    /// The same with another scheduler.
+    pub(super) async fn start_with(
+        case: &Case,
+        line: &str,
+        slots: &[u32],
+        (parallelism, rate): (u32, u64),
+        scheduler: &str,
+    ) -> Result<Self> {
         let bootstrap = case.kafka().await?.bootstrap();
         let home = case.home().await?;
         case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
-        let flink = Flink::start(case.tools(), &case.path("flink"), line, slots).await?;
+        let flink = Flink::start(case.tools(), &case.path("flink"), line, slots, scheduler).await?;
         let load = Load::start(&bootstrap, case.name, PARTITIONS, rate)?;
         let order = order(case.name, &bootstrap, parallelism);
         let job = flink.submit(&order).await?;

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::flink::{OLDER, Stage, order};
 use crate::support::cluster::User;
 use crate::support::daemon::command;
+use crate::support::flink::Flink;
 use crate::support::flink_operator::{OVERRIDES, Operator};
+use crate::support::objects::with;
 use crate::support::waiting::{becomes, eventually};
 use crate::support::world::Case;
 
@@ -73,6 +75,40 @@ pub(super) async fn in_place(case: Case) -> Result<()> {
     .await?;
     let (doing, kept) = (operator.doing(), operator.kept().await?);
     ensure!((doing.redeploys, doing.rescales) == (0, 0) && kept == asked, "{doing:?} {kept:?}");
+    stage.daemon.alive()
+}
+
+/// Without the adaptive scheduler the operator is asked to deploy the job anew: once, to the right size, with its state.
+/// While it does, the job is left alone.
+pub(super) async fn redeploy(case: Case) -> Result<()> {
+    let mut stage = Stage::start_with(&case, OLDER, &[4, 4], (2, 450), "default").await?;
+    let spec = with(&spec(), &json!({"flinkConfiguration": {}}));
+    let operator = Operator::deploy(&case, &stage.home, stage.flink.url(), &stage.job, &spec).await?;
+    let bootstrap = case.kafka().await?.bootstrap();
+    let request = Flink::run_request(&order(case.name, &bootstrap, 2));
+    operator.set(|doing| doing.run = Some((stage.flink.run_url(), request)));
+    stage.policy(&json!({
+        "target": {"flinkDeployment": {"name": case.name, "cluster": "main"}},
+        "capacityPerReplica": 180, "behavior": {"scaleDown": {"selectPolicy": "Disabled"}},
+    }))?;
+    let high = eventually("the job runs with more", || async {
+        let job = operator.doing().job;
+        ensure!(job != stage.job, "it is the first deployment still");
+        Ok(Some(stage.flink.parallelism(&job).await?).filter(|parallelism| *parallelism > 2))
+    })
+    .await?;
+    eventually("it is settled", || async {
+        let workload = stage.daemon.workload(case.name, case.name).await?;
+        let passing = workload.reasons.iter().any(|said| said.starts_with("Target"));
+        Ok((!passing && workload.current == i32::try_from(high).ok()).then_some(()))
+    })
+    .await?;
+    stage.daemon.turns_pass(case.name, case.name, 3).await?;
+    let (doing, moves) = (operator.doing(), stage.moves()?);
+    case.figure(&format!("moves {moves:?}, redeploys {}, at {high}", doing.redeploys));
+    ensure!(doing.redeploys == 1 && moves.len() == 1, "{doing:?} {moves:?}");
+    stage.job = doing.job;
+    stage.nothing_was_lost().await?;
     stage.daemon.alive()
 }
 

@@ -51,7 +51,13 @@ pub(crate) struct Flink {
 
 impl Flink {
     /// Starts a JobManager of `line` and TaskManagers with so many slots each, and waits until all slots are there.
-    pub(crate) async fn start(tools: &Tools, dir: &Path, line: &str, slots: &[u32]) -> Result<Self> {
+    pub(crate) async fn start(
+        tools: &Tools,
+        dir: &Path,
+        line: &str,
+        slots: &[u32],
+        scheduler: &str,
+    ) -> Result<Self> {
         fs::create_dir_all(dir.join("conf"))?;
         fs::create_dir_all(dir.join("tmp"))?;
         let (rest, home) = (free_port()?, tools.flink(line)?);
@@ -62,6 +68,8 @@ impl Flink {
             .args([dir.display().to_string(), rest.to_string(), free_port()?.to_string()])
             .run()
             .await?;
+        let text = fs::read_to_string(&config)?;
+        fs::write(&config, text.replace("scheduler: adaptive", &format!("scheduler: {scheduler}")))?;
         // As the older line calls it.
         fs::copy(&config, dir.join("conf/flink-conf.yaml"))?;
         // A jar in this place counts as uploaded.
@@ -137,6 +145,23 @@ impl Flink {
 
     /// Submits a job and waits until it runs; its id.
     pub(crate) async fn submit(&self, order: &Order<'_>) -> Result<String> {
+        let answer = reqwest::Client::new().post(self.run_url()).json(&Self::run_request(order)).send();
+        let answer: Value = answer.await?.json().await?;
+        let id = at(&answer, "/jobid").as_str().with_context(|| format!("submit: {answer}"))?.to_owned();
+        eventually("the job runs", || async {
+            Ok((self.parallelism(&id).await? == order.parallelism).then_some(()))
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Where jobs are submitted.
+    pub(crate) fn run_url(&self) -> String {
+        format!("{}/jars/job.jar/run", self.url)
+    }
+
+    /// What is submitted.
+    pub(crate) fn run_request(order: &Order<'_>) -> Value {
         let Order { name, bootstrap, topic, cost, parallelism } = order;
         let arguments = [
             ["--bootstrap", bootstrap],
@@ -145,15 +170,7 @@ impl Flink {
             ["--name", name],
             ["--cost", &cost.to_string()],
         ];
-        let body = json!({"programArgsList": arguments.as_flattened(), "parallelism": parallelism});
-        let answer = reqwest::Client::new().post(format!("{}/jars/job.jar/run", self.url)).json(&body).send();
-        let answer: Value = answer.await?.json().await?;
-        let id = at(&answer, "/jobid").as_str().with_context(|| format!("submit: {answer}"))?.to_owned();
-        eventually("the job runs", || async {
-            Ok((self.parallelism(&id).await? == *parallelism).then_some(()))
-        })
-        .await?;
-        Ok(id)
+        json!({"programArgsList": arguments.as_flattened(), "parallelism": parallelism})
     }
 
     /// Cancels a job and waits until it has ended.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use super::daemon::at;
-use super::objects::Home;
+use super::objects::{Home, with};
 use super::waiting::eventually;
 use super::world::Case;
 
@@ -26,7 +26,9 @@ pub(crate) const OVERRIDES: &str = "pipeline.jobvertex-parallelism-overrides";
 pub(crate) struct Doing {
     /// The job that its status names.
     pub(crate) job: String,
-    /// Changes that it would have redeployed the job for.
+    /// How it starts the job anew: where to, and what. Without, redeploys are only counted.
+    pub(crate) run: Option<(String, Value)>,
+    /// Changes that it has redeployed the job for, or would have.
     pub(crate) redeploys: u32,
     /// Requirements that it found to be others than its spec says, and sent.
     pub(crate) rescales: u32,
@@ -123,24 +125,44 @@ async fn reconcile(api: &Api<DynamicObject>, name: &str, url: &str, doing: &Mute
         return Ok(());
     }
     if !last.is_null() {
-        let (redeploy, rescale) = answer(&last, &object.data, url, &known.job).await?;
+        let adaptive = *at(&object.data, "/spec/flinkConfiguration/jobmanager.scheduler") == "adaptive";
+        let (redeploy, rescale) = answer(&last, &object.data, adaptive, (url, &known.job)).await?;
+        if let Some((run, body)) = known.run.as_ref().filter(|_| redeploy) {
+            let upgrading = json!({"status": {
+                "lifecycleState": "UPGRADING", "reconciliationStatus": {"state": "UPGRADING"},
+            }});
+            api.patch_status(name, &PatchParams::default(), &Patch::Merge(upgrading)).await?;
+            let savepoint = suspend(url, &known.job).await?;
+            let options = json!({OVERRIDES: options(&object.data).get(OVERRIDES)});
+            let further = json!({"savepointPath": savepoint, "flinkConfiguration": options});
+            let answer = reqwest::Client::new().post(run).json(&with(body, &further)).send().await?;
+            let answer: Value = answer.json().await?;
+            let job = at(&answer, "/jobid").as_str().with_context(|| format!("redeploy: {answer}"))?;
+            job.clone_into(&mut doing.lock().unwrap_or_else(PoisonError::into_inner).job);
+        }
         let mut doing = doing.lock().unwrap_or_else(PoisonError::into_inner);
         doing.redeploys += u32::from(redeploy);
         doing.rescales += u32::from(rescale);
     }
+    let job = doing.lock().unwrap_or_else(PoisonError::into_inner).job.clone();
     let spec = json!({"spec": at(&object.data, "/spec")}).to_string();
     let status = json!({"status": {
         "observedGeneration": object.metadata.generation, "lifecycleState": lifecycle,
         "jobManagerDeploymentStatus": "READY",
         "reconciliationStatus": {"state": "DEPLOYED", "lastReconciledSpec": spec},
-        "jobStatus": {"state": "RUNNING", "jobId": known.job},
+        "jobStatus": {"state": "RUNNING", "jobId": job},
     }});
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
     Ok(())
 }
 
 /// Whether a change would take a redeploy, and whether it took a rescale.
-async fn answer(last: &Value, data: &Value, url: &str, job: &str) -> Result<(bool, bool)> {
+async fn answer(
+    last: &Value,
+    data: &Value,
+    adaptive: bool,
+    (url, job): (&str, &str),
+) -> Result<(bool, bool)> {
     let ignored = |key: &str| key.starts_with("job.autoscaler") || key.starts_with("kubernetes.operator");
     let (mut before, mut after) = (options(last), options(data));
     before.retain(|key, _| !ignored(key));
@@ -150,6 +172,9 @@ async fn answer(last: &Value, data: &Value, url: &str, job: &str) -> Result<(boo
         return Ok((true, false));
     }
     let Some(wanted) = has.filter(|has| had.as_ref() != Some(has)) else { return Ok((false, false)) };
+    if !adaptive {
+        return Ok((true, false));
+    }
     let wanted = wanted.as_str().context("overrides that are no text")?.to_owned();
     let path = format!("{url}/jobs/{job}/resource-requirements");
     let mut asked: Value = reqwest::get(&path).await?.json().await?;
@@ -164,6 +189,19 @@ async fn answer(last: &Value, data: &Value, url: &str, job: &str) -> Result<(boo
     let sent = reqwest::Client::new().put(&path).json(&asked).send().await?;
     ensure!(sent.status().is_success(), "{path}: {}", sent.status());
     Ok((false, true))
+}
+
+/// Stops a job with a savepoint; where that is.
+async fn suspend(url: &str, job: &str) -> Result<String> {
+    let stop = reqwest::Client::new().post(format!("{url}/jobs/{job}/stop")).json(&json!({"drain": false}));
+    let answer: Value = stop.send().await?.json().await?;
+    let trigger = at(&answer, "/request-id").as_str().with_context(|| format!("stop: {answer}"))?.to_owned();
+    eventually("the savepoint is taken", || async {
+        let path = format!("{url}/jobs/{job}/savepoints/{trigger}");
+        let answer: Value = reqwest::get(&path).await?.json().await?;
+        Ok(at(&answer, "/operation/location").as_str().map(str::to_owned))
+    })
+    .await
 }
 
 /// Applies the operator's definitions server-side: they are too large for anything else.
