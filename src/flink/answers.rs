@@ -175,6 +175,16 @@ pub(crate) struct Greatest {
     pub(crate) max: Option<f64>,
 }
 
+/// One metric over all subtasks, by its sum; with the mean, it tells over how many.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Summed {
+    pub(crate) id: String,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) sum: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) avg: Option<f64>,
+}
+
 /// `/jobs/:id/exceptions`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use super::answers::{
     CheckpointConfig, Checkpoints, Config, Exceptions, Failure, Greatest, Job, Jobs, Name, Overview,
-    Requirements,
+    Requirements, Summed,
 };
-use super::sight::{Sight, position_of};
+use super::sight::{CLOCKS, Sight, position_of};
 use super::{Client, FlinkError};
 
 /// How long a JobManager may take to fetch what its tasks have counted.
@@ -59,7 +59,10 @@ pub(super) async fn look(
     let primer: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
     let names = names(client, &primer).await?;
     tokio::time::sleep(FETCH).await;
-    let job: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
+    let mut job: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
+    if works(&job) {
+        complete(client, &path, &mut job).await?;
+    }
     let positions = positions(client, &path, &names).await?;
     let failure = if works(&job) { None } else { failure(client, &path).await? };
     let checkpoints: Option<Checkpoints> = optional(client.get(&format!("{path}/checkpoints"), &[]).await)?;
@@ -163,6 +166,19 @@ async fn names(client: &Client, job: &Job) -> Result<BTreeMap<String, Vec<String
         all.insert(node.id.clone(), listed.filter(|name| position_of(name).is_some()).collect());
     }
     Ok(all)
+}
+
+/// Asks for the clocks of vertices that a job's details are silent about: after a rescale they may stay so for minutes
+/// while the tasks' metrics are all there.
+async fn complete(client: &Client, path: &str, job: &mut Job) -> Result<(), FlinkError> {
+    for vertex in job.vertices.iter_mut().filter(|vertex| !vertex.metrics.are_complete()) {
+        let path = format!("{path}/vertices/{}/subtasks/metrics", vertex.id);
+        let query = [("get", CLOCKS.join(",")), ("agg", "sum,avg".to_owned())];
+        let query = query.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let answer: Option<Vec<Summed>> = optional(client.get(&path, &query).await)?;
+        vertex.metrics.by_tasks(&answer.unwrap_or_default(), vertex.parallelism);
+    }
+    Ok(())
 }
 
 async fn positions(

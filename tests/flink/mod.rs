@@ -330,6 +330,65 @@ async fn busy_shares_are_told_from_one_look_to_the_next() {
     assert_eq!(look().await.0, None, "not a number is not zero");
 }
 
+/// A job that fails twice after a move up is given back what it had, and is not asked for as much again.
+#[tokio::test]
+async fn a_move_that_the_job_does_not_bear_is_taken_back() {
+    let manager = JobManager::recorded("2.2").await;
+    let actuator = manager.actuator(&policy());
+    let job = format!("/jobs/{}", manager.jid());
+    let at = |second: i64| now() + jiff::SignedDuration::from_secs(second);
+    let fence = actuator.observe(now()).await.fence.unwrap();
+    actuator.apply(&change(4), &fence).await.unwrap();
+    let asks = |upper: u32| {
+        manager.change(&format!("{job}/resource-requirements"), |it| {
+            for vertex in [SOURCE, WORK] {
+                it[vertex]["parallelism"]["upperBound"] = upper.into();
+            }
+        });
+    };
+    asks(4);
+    let runs = |parallelism: u32, since: i64| {
+        manager.change(&job, |it| {
+            it["timestamps"]["RUNNING"] = since.into();
+            for vertex in it["vertices"].as_array_mut().unwrap() {
+                vertex["parallelism"] = parallelism.into();
+            }
+        });
+    };
+    manager.change(&job, |it| it["state"] = "RESTARTING".into());
+    let moved_at = manager.answers.lock().unwrap()[&job].1["now"].as_i64().unwrap();
+    let fails = |after: i64| {
+        let failure = json!({"exceptionName": "java.io.IOException", "timestamp": moved_at + after});
+        manager.on(&format!("{job}/exceptions?"), 200, json!({"exceptionHistory": {"entries": [failure]}}));
+    };
+    // An old failure; one since, before the move was carried out; one of the new tasks, and another of the same.
+    for (second, after, parallelism, since) in
+        [(15, -1000, 4, 1), (30, 500, 2, 1), (45, 1000, 4, 2), (60, 1500, 4, 2)]
+    {
+        fails(after);
+        runs(parallelism, since);
+        actuator.observe(at(second)).await;
+        actuator.uphold(at(second)).await.unwrap();
+        assert_eq!(manager.sent().len(), 1, "{after}: one attempt that failed may be an accident");
+    }
+    fails(2000);
+    runs(4, 3);
+    actuator.observe(at(75)).await;
+    actuator.uphold(at(75)).await.unwrap();
+    let before = json!({"parallelism": {"lowerBound": 1, "upperBound": 2}});
+    let path = format!("PUT {job}/resource-requirements");
+    assert_eq!(manager.sent()[1..], [(path, json!({SOURCE: before, WORK: before}))]);
+    asks(2);
+    runs(2, 4);
+    manager.change(&job, |it| it["state"] = "RUNNING".into());
+    let limit = actuator.observe(at(90)).await.limit;
+    assert_eq!(limit, Some(TargetLimit { most: Replicas(3), cause: LimitCause::Quarantine }));
+    actuator.uphold(at(90)).await.unwrap();
+    assert_eq!(manager.sent().len(), 2);
+    let limit = actuator.observe(at(3700)).await.limit;
+    assert_eq!(limit, Some(TargetLimit { most: Replicas(8), cause: LimitCause::Slots }), "an hour later");
+}
+
 /// The only difference between a dry turn and a live one is the write.
 #[rstest]
 #[case::dry(Mode::Recommend, 0)]

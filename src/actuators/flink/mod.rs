@@ -7,6 +7,7 @@
 
 mod keep;
 mod route;
+mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 pub use self::keep::Keeper;
 use self::keep::Wish;
 use self::route::Route;
+use self::trial::{Quarantine, Trial};
 use super::owners::Standing;
 use super::progress::Progress;
 use super::reading::{self, Parts};
@@ -37,6 +39,9 @@ pub struct JobActuator {
     /// The last write, until its outcome is known.
     asked: Mutex<Option<Asked>>,
     kept: Mutex<Kept>,
+    /// The last move up, as long as it may yet turn out to be bad.
+    trial: Mutex<Option<Trial>>,
+    quarantine: Mutex<Option<Quarantine>>,
 }
 
 /// What is known of requirements and the operator's object: whether one has to follow the other.
@@ -85,6 +90,8 @@ impl JobActuator {
             keeper,
             asked: Mutex::default(),
             kept: Mutex::default(),
+            trial: Mutex::default(),
+            quarantine: Mutex::default(),
         }
     }
 
@@ -120,6 +127,7 @@ impl JobActuator {
 
     /// Holds the last write against what became of it: accepted is not yet carried out.
     fn verify(&self, sight: &Sight) {
+        lock(&self.trial).take_if(|trial| !trial.goes_on(sight));
         let mut pending = lock(&self.asked);
         let Some(asked) = &mut *pending else { return };
         let (label, parallelism) = (&self.label, asked.parallelism);
@@ -148,8 +156,9 @@ impl JobActuator {
         let route = route.unwrap_or(Route::InPlace);
         let (current, fence) = (route.current(sight, exclude), fence(sight, route));
         let parts = Parts { current, hold, fence, ..Parts::default() };
+        let quarantine = lock(&self.quarantine).and_then(|quarantine| quarantine.limit(now));
         TargetReading {
-            limit: route.limit(sight, exclude),
+            limit: quarantine.into_iter().chain(route.limit(sight, exclude)).min_by_key(|limit| limit.most),
             price: Some(route.price(sight)),
             ..reading::reading(sight.at, parts, route.progress(sight, exclude))
         }
@@ -233,6 +242,7 @@ impl JobActuator {
     ) -> Result<(), ActuateError> {
         let wanted = sight.wanted(&self.exclude, parallelism).ok_or(ActuateError::Conflict)?;
         self.require(job, &wanted, (jid, requirements)).await?;
+        *lock(&self.trial) = Trial::of(sight, parallelism, sight.asked(&self.exclude));
         *lock(&self.asked) = Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, told: false });
         if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
             // The job has it; what follows is for the next one.
@@ -289,11 +299,38 @@ impl JobActuator {
         }
     }
 
+    /// Takes a move up back that the job does not bear, unless somebody has asked for something else since.
+    async fn roll_back(&self, job: &JobWatch, sight: &Sight, now: Timestamp) -> Result<(), ActuateError> {
+        let obstacle = sight.resource().and_then(|resource| resource.obstacle());
+        if matches!(obstacle, Some(Obstacle::Owned(_) | Obstacle::Lasting(_))) {
+            return Ok(());
+        }
+        let failed = lock(&self.trial).take_if(|trial| trial.has_failed());
+        let Some((trial, (jid, version))) = failed.zip(sight.version()) else { return Ok(()) };
+        let quarantine = trial.quarantine(now);
+        if sight.asked(&self.exclude) != quarantine.map(|quarantine| quarantine.parallelism) {
+            return Ok(());
+        }
+        self.require(job, &trial.before, (&jid, &version)).await?;
+        tracing::warn!(
+            "flink {}: it failed again and again after the last move, which is taken back",
+            self.label
+        );
+        *lock(&self.quarantine) = quarantine;
+        *lock(&self.asked) = None;
+        if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
+            lock(&self.kept).owed = Some(trial.before);
+            self.settle_owed(job).await;
+        }
+        Ok(())
+    }
+
     /// Gives a new life of the job what the one before was given: Flink 2 in application mode starts without it.
     /// Never less than it has.
     async fn give_back(&self, now: Timestamp) -> Result<(), ActuateError> {
         let Ok(job) = &self.job else { return Ok(()) };
         let Some(sight) = job.seen().filter(|sight| sight.at == now) else { return Ok(()) };
+        self.roll_back(job, &sight, now).await?;
         let Some(resource) = sight.resource() else { return Ok(()) };
         let route = Route::of(&sight);
         let in_place = route == Ok(Route::InPlace) && keeps(&sight, resource);

@@ -16,6 +16,26 @@ impl Sight {
         self.requirements.is_ok()
     }
 
+    /// What is asked for each vertex.
+    pub(crate) fn requirements_in_force(&self) -> Option<&Requirements> {
+        self.requirements.as_ref().ok()
+    }
+
+    /// Milliseconds since 1970, by the JobManager's clock.
+    pub(crate) fn now(&self) -> i64 {
+        self.job.now
+    }
+
+    /// When the job last came to run, by the same clock.
+    pub(crate) fn ran_at(&self) -> Option<i64> {
+        self.job.timestamps.get("RUNNING").copied()
+    }
+
+    /// When the job last failed, by the same clock, where it does not work now.
+    pub(crate) fn failed_at(&self) -> Option<i64> {
+        self.failure.as_ref().map(|failure| failure.timestamp)
+    }
+
     /// The job's id.
     pub(crate) fn jid(&self) -> &str {
         &self.job.jid

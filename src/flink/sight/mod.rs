@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::answers::{Config, Counters, Failure, Job, Overview, Requirement, Requirements, Vertex};
+use super::answers::{Config, Counters, Failure, Job, Overview, Requirement, Requirements, Summed, Vertex};
 use super::resource::{Overrides, Resource};
 use crate::policy::Replicas;
 
@@ -15,6 +15,9 @@ mod deployed;
 const LEAST_VERSION: (u32, u32) = (1, 18);
 /// Seconds that the adaptive scheduler rests after a rescale unless it is told otherwise.
 const COOLDOWN: f64 = 30.0;
+/// What the tasks' clocks are called among their metrics: busy, idle, backpressured.
+pub(super) const CLOCKS: [&str; 3] =
+    ["accumulateBusyTimeMs", "accumulateIdleTimeMs", "accumulateBackPressuredTimeMs"];
 /// Seconds for which a failure counts as the cause of what a job is going through.
 const OF_LATE: f64 = 300.0;
 
@@ -349,8 +352,23 @@ fn share(then: &Counters, now: &Counters) -> Option<f64> {
 }
 
 impl Counters {
+    /// The clocks as the tasks' own metrics have them, where all of `parallelism` tasks have told theirs.
+    pub(super) fn by_tasks(&mut self, metrics: &[Summed], parallelism: u32) {
+        let find = |name: &str| metrics.iter().find(|metric| metric.id == name);
+        let [busy, idle, waiting] = CLOCKS.map(find);
+        let (Some(busy), Some(idle), Some(waiting)) = (busy, idle, waiting) else { return };
+        let all = |part: fn(&Summed) -> Option<f64>| Some(part(busy)? + part(idle)? + part(waiting)?);
+        let (Some(sum), Some(mean)) = (all(|metric| metric.sum), all(|metric| metric.avg)) else { return };
+        if mean > 0.0 && (sum / mean - f64::from(parallelism)).abs() < 0.01 {
+            self.accumulated_busy_time = busy.sum;
+            self.accumulated_idle_time = idle.sum;
+            self.accumulated_backpressured_time = waiting.sum;
+            (self.read_records_complete, self.write_records_complete) = (true, true);
+        }
+    }
+
     /// Every task has told its own.
-    fn are_complete(&self) -> bool {
+    pub(super) fn are_complete(&self) -> bool {
         self.read_records_complete && self.write_records_complete
     }
 

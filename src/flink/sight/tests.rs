@@ -1,6 +1,7 @@
 //! On what real JobManagers answered: see `tests/fixtures/flink/record.sh`.
 
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::super::answers::{CheckpointConfig, Checkpoints, Exceptions, Greatest, Jobs, Name, Overview};
 use super::*;
@@ -98,6 +99,27 @@ fn the_busiest_vertex_tells_the_share() {
     assert_eq!(before.busy_since(&before), None, "no time has passed on the tasks' clocks");
 }
 
+#[test]
+fn tasks_are_asked_themselves_where_the_jobs_details_are_silent() {
+    let metrics = |count: f64| -> Vec<Summed> {
+        let one = |(name, sum): (&str, f64)| json!({"id": name, "sum": sum, "avg": sum / count});
+        let all: Vec<_> = CLOCKS.into_iter().zip([1500.0, 500.0, 0.0]).map(one).collect();
+        serde_json::from_value(all.into()).unwrap()
+    };
+    let silent = sight("2.2", "job").without_counters().job.vertices[0].metrics;
+    let told = |metrics: &[Summed]| {
+        let mut counters = silent;
+        counters.by_tasks(metrics, 2);
+        counters
+    };
+    let all = told(&metrics(2.0));
+    assert!(all.are_complete());
+    assert_eq!((all.accumulated_busy_time, all.time()), (Some(1500.0), Some(2000.0)));
+    assert_eq!(told(&metrics(1.0)), silent, "one of two tasks");
+    assert_eq!(told(&metrics(2.0)[..2]), silent, "not all clocks");
+    assert_eq!(told(&[]), silent);
+}
+
 /// As seen of a real source in front of a slow vertex: its busy time goes to and fro while the whole goes on.
 #[test]
 fn a_source_that_waits_silences_nobody() {
@@ -137,7 +159,7 @@ fn what_stands_in_the_way_is_named() {
         seen.unfit().unwrap()
     };
     let config = |key: &str, value: &str| -> Config {
-        serde_json::from_value(serde_json::json!([{"key": key, "value": value}])).unwrap()
+        serde_json::from_value(json!([{"key": key, "value": value}])).unwrap()
     };
     let old = unfit(&|seen| "1.17.2".clone_into(&mut seen.version));
     assert_eq!(old, "Flink 1.17.2 cannot rescale a running job: 1.18 or later can");
@@ -173,8 +195,7 @@ fn slots_are_counted_by_sharing_group() {
     assert_eq!(seen.feasible(&[]), Some(Replicas(5)), "two groups of two and six free: ten for both");
     let kept = ["Source: orders".to_owned()];
     assert_eq!(seen.feasible(&kept), Some(Replicas(8)), "two stay with the source");
-    seen.config =
-        serde_json::from_value(serde_json::json!([{"key": "kubernetes.cluster-id", "value": "x"}])).unwrap();
+    seen.config = serde_json::from_value(json!([{"key": "kubernetes.cluster-id", "value": "x"}])).unwrap();
     assert_eq!(seen.feasible(&[]), None, "slots are made on demand");
 }
 
@@ -234,7 +255,7 @@ fn a_failure_of_late_is_told_with_what_it_led_to() {
 fn another_autoscaler_is_told_by_the_configuration() {
     let rival = |options: &[(&str, &str)]| {
         let settings: Vec<_> =
-            options.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value})).collect();
+            options.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
         let mut seen = sight("2.2", "job");
         seen.config = serde_json::from_value(settings.into()).unwrap();
         seen.rival()

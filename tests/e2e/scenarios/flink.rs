@@ -96,6 +96,15 @@ impl Stage {
         .await
     }
 
+    /// Waits until more than two is asked for; how much.
+    async fn is_asked_for_more(&self) -> Result<u32> {
+        eventually("more is asked for", || async {
+            let asked = self.flink.asked(&self.job).await?.into_iter().max().context("no vertices")?;
+            Ok(Some(u32::try_from(asked)?).filter(|asked| *asked > 2))
+        })
+        .await
+    }
+
     pub(super) async fn runs_above(&self, parallelism: u32) -> Result<()> {
         becomes(&format!("the job runs at more than {parallelism}"), true, || async {
             Ok(self.flink.parallelism(&self.job).await? > parallelism)
@@ -202,12 +211,34 @@ pub(super) async fn too_few_slots(case: Case) -> Result<()> {
     stage.daemon.alive()
 }
 
-/// The JobManager is killed, and its job with it: unknown, so nothing is moved. Both come back, the job under another
-/// id and with more to do: it is moved as before.
+/// A TaskManager is killed while the job is being rescaled: what is left of the slots is used, nothing is moved down for
+/// it, and what was asked for is there once they are back. State went nowhere.
+pub(super) async fn a_taskmanager_is_killed(case: Case) -> Result<()> {
+    let stage = Stage::start(&case, NEWEST, &[2, 4], (2, 600)).await?;
+    stage.policy(
+        &json!({"capacityPerReplica": 180, "behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}),
+    )?;
+    let asked = stage.is_asked_for_more().await?;
+    stage.flink.remove("tm1");
+    becomes("the job runs with what is left", 2, || stage.flink.parallelism(&stage.job)).await?;
+    stage.daemon.turns_pass(case.name, case.name, 5).await?;
+    stage.flink.add("tm2", 4)?;
+    becomes("the job has what was asked for", asked, || stage.flink.parallelism(&stage.job)).await?;
+    let moves = stage.moves()?;
+    case.figure(&format!("moves {moves:?}, {} restores", stage.flink.restores(&stage.job).await?));
+    ensure!(moves.iter().all(|(from, to)| to > from), "it moved down: {moves:?}");
+    stage.nothing_was_lost().await?;
+    stage.daemon.alive()
+}
+
+/// The JobManager is killed while its job is being rescaled, and the job with it: unknown, so nothing is moved. Both come
+/// back, the job under another id: it is moved as before.
 pub(super) async fn the_jobmanager_is_killed(case: Case) -> Result<()> {
     let mut stage = Stage::start(&case, NEWEST, &[4], (2, 200)).await?;
     stage.policy(&json!({"capacityPerReplica": 180}))?;
     stage.is_trusted().await?;
+    stage.load.set(500);
+    stage.is_asked_for_more().await?;
     stage.flink.kill();
     let said = stage.daemon.says(case.name, case.name, "TargetUnreadable").await?;
     case.figure(&said.sentence);
@@ -216,7 +247,6 @@ pub(super) async fn the_jobmanager_is_killed(case: Case) -> Result<()> {
     let said = stage.daemon.says(case.name, case.name, "TargetNotFound").await?;
     case.figure(&said.sentence);
     stage.flink.has_slots(4).await?;
-    stage.load.set(500);
     stage.job = stage.flink.submit(&order(case.name, &case.kafka().await?.bootstrap(), 2)).await?;
     stage.runs_above(2).await?;
     ensure!(stage.moves()?.iter().all(|(from, to)| to > from), "it moved down: {:?}", stage.moves()?);

@@ -27,7 +27,7 @@ fn spec() -> Value {
 /// Moved in place, and kept in the object without a redeploy; left alone while the operator is at work; given back when
 /// a redeploy has lost it; handed over by the operator's own autoscaler in one patch.
 pub(super) async fn in_place(case: Case) -> Result<()> {
-    let mut stage = Stage::start(&case, OLDER, &[4, 4], (2, 450)).await?;
+    let mut stage = Stage::start(&case, OLDER, &[4, 4], (2, 700)).await?;
     let operator = Operator::deploy(&case, &stage.home, stage.flink.url(), &stage.job, &spec()).await?;
     let target = json!({
         "target": {"flinkDeployment": {"name": case.name, "cluster": "main"}},

@@ -61,6 +61,7 @@ scenarios! {
     "flink-slots": 2, flink::too_few_slots;
     "flink-deployment": 2, flink_operator::in_place;
     "flink-redeploy": 2, flink_operator::redeploy;
+    "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;

@@ -131,6 +131,11 @@ impl Flink {
         Ok(())
     }
 
+    /// Kills a TaskManager.
+    pub(crate) fn remove(&self, name: &str) {
+        drop(self.taskmanagers().remove(name));
+    }
+
     /// Waits until there are so many slots, free or not.
     pub(crate) async fn has_slots(&self, slots: u32) -> Result<()> {
         eventually(&format!("{slots} slots"), || async {
