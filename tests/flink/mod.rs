@@ -330,6 +330,38 @@ async fn busy_shares_are_told_from_one_look_to_the_next() {
     assert_eq!(look().await.0, None, "not a number is not zero");
 }
 
+/// A job's details may leave tasks out for minutes after a rescale: then the tasks' own metrics are asked.
+#[tokio::test]
+async fn tasks_are_asked_where_the_jobs_details_leave_them_out() {
+    let manager = JobManager::recorded("2.2").await;
+    let job = format!("/jobs/{}", manager.jid());
+    manager.change(&job, |it| it["vertices"][1]["metrics"]["read-records-complete"] = false.into());
+    let connections = Connections::new(&manager.settings()).unwrap();
+    let policy = policy();
+    let spec = policy.sources.last().unwrap();
+    let busy = connections.source(spec, TimeSpan::from_secs(20), TimeSpan::from_secs(15)).unwrap();
+    let look = async |second: i64| {
+        let SourceReading::Metric(reading) =
+            busy.observe(now() + jiff::SignedDuration::from_secs(second)).await
+        else {
+            panic!("no metric")
+        };
+        (reading.value, reading.problem)
+    };
+    let silent = "flink main/orders: not all tasks of work -> sink: Writer have told yet how busy they are";
+    assert_eq!(look(0).await, (None, Some(silent.to_owned())));
+    let tell = |busy: f64, idle: f64| {
+        let clocks = [("Busy", busy), ("Idle", idle), ("BackPressured", 0.0)];
+        let one = |(name, sum): (&str, f64)| json!({"id": format!("accumulate{name}TimeMs"), "sum": sum, "avg": sum / 2.0});
+        let answer = clocks.into_iter().map(one).collect();
+        manager.on(&format!("{job}/vertices/{WORK}/subtasks/metrics?"), 200, answer);
+    };
+    tell(1000.0, 1000.0);
+    assert_eq!(look(15).await.0, None, "one look is no stretch of time");
+    tell(1600.0, 1200.0);
+    assert_eq!(look(30).await, (Some(0.75), None));
+}
+
 /// A job that fails twice after a move up is given back what it had, and is not asked for as much again.
 #[tokio::test]
 async fn a_move_that_the_job_does_not_bear_is_taken_back() {

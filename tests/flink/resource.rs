@@ -20,7 +20,7 @@ pub(super) const OVERRIDES: &str = "pipeline.jobvertex-parallelism-overrides";
 pub(super) const READ: &str = "GET /apis/flink.apache.org/v1beta1/namespaces/shop/flinkdeployments/orders";
 pub(super) const WRITE: &str = "PATCH /apis/flink.apache.org/v1beta1/namespaces/shop/flinkdeployments/orders";
 
-fn policy(mode: &str) -> Policy {
+pub(super) fn policy(mode: &str) -> Policy {
     let document = json!({
         "apiVersion": "tidegate.dev/v1alpha1", "kind": "ScalingPolicy",
         "metadata": {"name": "orders", "namespace": "shop"},

@@ -2,13 +2,48 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use tidegate::actuators::ActuateError;
+use tidegate::actuators::owners::Tenure;
+use tidegate::actuators::{ActuateError, Actuators};
 use tidegate::engine::observation::{LimitCause, TargetHold, TargetLimit};
 use tidegate::policy::Replicas;
+use tidegate::sources::Connections;
 
-use super::resource::{OVERRIDES, READ, WRITE, actuator, deployment, with_ours};
+use super::resource::{OVERRIDES, READ, WRITE, actuator, deployment, policy, with_ours};
 use super::{JobManager, SOURCE, WORK, change, now};
 use crate::actuators::fake::Fake;
+
+/// A session job is found by its own object and its cluster's, moved in place, and kept in its own.
+#[tokio::test]
+async fn a_session_job_is_moved_on_its_cluster() {
+    let manager = JobManager::recorded("2.2").await;
+    let all = "/apis/flink.apache.org/v1beta1/namespaces/shop";
+    let mut cluster = deployment(&manager, "60");
+    cluster["metadata"]["name"] = "session".into();
+    cluster["spec"].as_object_mut().unwrap().remove("job");
+    cluster["status"].as_object_mut().unwrap().remove("jobStatus");
+    let mut job = deployment(&manager, "70");
+    job["kind"] = "FlinkSessionJob".into();
+    job["spec"] = json!({"deploymentName": "session", "job": {"state": "running"}});
+    job["status"].as_object_mut().unwrap().remove("jobManagerDeploymentStatus");
+    let [job_at, cluster_at] = ["flinksessionjobs/orders", "flinkdeployments/session"]
+        .map(|path| -> &'static str { format!("GET {all}/{path}").leak() });
+    let write: &'static str = format!("PATCH {all}/flinksessionjobs/orders").leak();
+    let fake = Fake::default().on(job_at, 200, job).on(cluster_at, 200, cluster).on(write, 200, json!({}));
+    let mut policy = policy("Apply");
+    policy.target =
+        serde_json::from_value(json!({"flinkSessionJob": {"name": "orders", "cluster": "main"}})).unwrap();
+    let connections = Connections::new(&manager.settings()).unwrap();
+    let actuators = Actuators::new(fake.client()).with_flink(connections.flink());
+    let target = actuators.for_policy(&policy, Tenure::default());
+    let reading = target.observe(now()).await;
+    assert_eq!((reading.current, reading.hold, reading.problem), (Some(Replicas(2)), None, None));
+    target.apply(&change(4), &reading.fence.unwrap()).await.unwrap();
+    assert_eq!(manager.sent().len(), 1);
+    let writes = fake.writes();
+    assert_eq!((writes.len(), writes[0].call.as_str()), (1, write));
+    let spec = json!({"flinkConfiguration": {OVERRIDES: format!("{WORK}:4,{SOURCE}:4")}});
+    assert_eq!((&writes[0].body["kind"], &writes[0].body["spec"]), (&json!("FlinkSessionJob"), &spec));
+}
 
 /// A JobManager of Flink 1.20 with these options, which takes no requirements.
 async fn without_requirements(options: &[(&str, &str)]) -> JobManager {
