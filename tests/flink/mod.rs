@@ -362,7 +362,7 @@ async fn tasks_are_asked_where_the_jobs_details_leave_them_out() {
     assert_eq!(look(30).await, (Some(0.75), None));
 }
 
-/// A job that fails twice after a move up is given back what it had, and is not asked for as much again.
+/// A job that goes on failing after a move up is given back what it had, and is not asked for as much again.
 #[tokio::test]
 async fn a_move_that_the_job_does_not_bear_is_taken_back() {
     let manager = JobManager::recorded("2.2").await;
@@ -379,9 +379,8 @@ async fn a_move_that_the_job_does_not_bear_is_taken_back() {
         });
     };
     asks(4);
-    let runs = |parallelism: u32, since: i64| {
+    let runs = |parallelism: u32| {
         manager.change(&job, |it| {
-            it["timestamps"]["RUNNING"] = since.into();
             for vertex in it["vertices"].as_array_mut().unwrap() {
                 vertex["parallelism"] = parallelism.into();
             }
@@ -393,25 +392,22 @@ async fn a_move_that_the_job_does_not_bear_is_taken_back() {
         let failure = json!({"exceptionName": "java.io.IOException", "timestamp": moved_at + after});
         manager.on(&format!("{job}/exceptions?"), 200, json!({"exceptionHistory": {"entries": [failure]}}));
     };
-    // An old failure; one since, before the move was carried out; one of the new tasks, and another of the same.
-    for (second, after, parallelism, since) in
-        [(15, -1000, 4, 1), (30, 500, 2, 1), (45, 1000, 4, 2), (60, 1500, 4, 2)]
-    {
+    // An old failure; one before the move was carried out; then the new tasks fail, for less than a minute.
+    for (second, after, parallelism) in [(15, -1000, 4), (30, 500, 2), (45, 1000, 4), (60, 50_000, 4)] {
         fails(after);
-        runs(parallelism, since);
+        runs(parallelism);
         actuator.observe(at(second)).await;
         actuator.uphold(at(second)).await.unwrap();
-        assert_eq!(manager.sent().len(), 1, "{after}: one attempt that failed may be an accident");
+        assert_eq!(manager.sent().len(), 1, "{after}: a TaskManager may be lost");
     }
-    fails(2000);
-    runs(4, 3);
+    fails(61_000);
     actuator.observe(at(75)).await;
     actuator.uphold(at(75)).await.unwrap();
     let before = json!({"parallelism": {"lowerBound": 1, "upperBound": 2}});
     let path = format!("PUT {job}/resource-requirements");
     assert_eq!(manager.sent()[1..], [(path, json!({SOURCE: before, WORK: before}))]);
     asks(2);
-    runs(2, 4);
+    runs(2);
     manager.change(&job, |it| it["state"] = "RUNNING".into());
     let limit = actuator.observe(at(90)).await.limit;
     assert_eq!(limit, Some(TargetLimit { most: Replicas(3), cause: LimitCause::Quarantine }));

@@ -9,9 +9,9 @@ use crate::engine::observation::{LimitCause, TargetLimit};
 use crate::flink::{Requirements, Sight};
 use crate::policy::Replicas;
 
-/// So many attempts that failed at the new parallelism are no accident: the loss of one TaskManager ends one, with one
-/// failure or with several.
-const FAILURES: usize = 2;
+/// Milliseconds over which attempts must go on failing at the new parallelism. A lost TaskManager is noticed after 50 s
+/// unless told otherwise (`heartbeat.timeout`); until then attempt after attempt may be made with its slots.
+const SPAN: i64 = 60_000;
 /// For how long failures are put down to a move.
 const WATCHED: SignedDuration = SignedDuration::from_mins(10);
 /// For how long a parallelism at which the job failed is not asked for again.
@@ -27,8 +27,8 @@ pub(super) struct Trial {
     /// When it began, by our clock and by the JobManager's.
     at: Timestamp,
     since: i64,
-    /// The attempts that failed, by when they came to run.
-    failures: BTreeSet<Option<i64>>,
+    /// When the job failed with what it was given, by the JobManager's clock.
+    failures: BTreeSet<i64>,
 }
 
 impl Trial {
@@ -47,9 +47,8 @@ impl Trial {
 
     /// Takes in a look. `false` once it is over.
     pub(super) fn goes_on(&mut self, sight: &Sight) -> bool {
-        let failed = sight.failed_at().is_some_and(|at| at > self.since);
-        if failed && sight.reached() {
-            self.failures.insert(sight.ran_at());
+        if sight.reached() {
+            self.failures.extend(sight.failed_at().filter(|at| *at > self.since));
         }
         let same = sight.jid() == self.jid;
         same && (self.has_failed() || sight.at.duration_since(self.at) < WATCHED)
@@ -57,7 +56,8 @@ impl Trial {
 
     /// Whether the job is better off with what it had.
     pub(super) fn has_failed(&self) -> bool {
-        self.failures.len() >= FAILURES
+        let span = self.failures.last().zip(self.failures.first());
+        span.is_some_and(|(last, first)| last - first >= SPAN)
     }
 
     pub(super) fn quarantine(&self, now: Timestamp) -> Option<Quarantine> {

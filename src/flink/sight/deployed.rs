@@ -26,11 +26,6 @@ impl Sight {
         self.job.now
     }
 
-    /// When the job last came to run, by the same clock.
-    pub(crate) fn ran_at(&self) -> Option<i64> {
-        self.job.timestamps.get("RUNNING").copied()
-    }
-
     /// When the job last failed, by the same clock, where it does not work now.
     pub(crate) fn failed_at(&self) -> Option<i64> {
         self.failure.as_ref().map(|failure| failure.timestamp)
