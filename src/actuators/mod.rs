@@ -48,6 +48,17 @@ pub trait Actuator: Send + Sync {
     fn plan(&self, _change: &Change) -> Option<String> {
         None
     }
+
+    /// Puts back what was applied before and has been lost since, where a target can lose it; never less than there
+    /// is. Called after a look that led to no change, in turns that may write.
+    fn uphold(&self, _now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// What the operator could do about what stands in the way, where that is one command.
+    fn advice(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Makes actuators. Those of one maker share what they see of other autoscalers: make one per cluster.
@@ -73,6 +84,7 @@ impl Actuators {
     /// The same, which also move the jobs of these JobManagers.
     #[must_use]
     pub fn with_flink(self, flink: Arc<Clusters>) -> Self {
+        flink.reach(&self.client);
         Self { flink, ..self }
     }
 
@@ -94,8 +106,12 @@ impl Actuators {
                 Arc::new(scaled_object::actuator(&self.client, &policy.id, target))
             }
             TargetSpec::FlinkCluster(target) => {
-                let job = self.flink.job(&target.cluster, &target.job);
-                Arc::new(flink::JobActuator::new(job, target, policy.rules.interval))
+                let label = format!("{}/{}", target.cluster, target.job);
+                Arc::new(self.for_flink(policy, label, &target.exclude))
+            }
+            TargetSpec::FlinkDeployment(target) | TargetSpec::FlinkSessionJob(target) => {
+                let label = format!("{}/{}", policy.target.kind(), target.name);
+                Arc::new(self.for_flink(policy, label, &target.exclude))
             }
             TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
                 Arc::new(self.for_spark(policy, spark::Kind::Scheduled, name))
@@ -104,6 +120,14 @@ impl Actuators {
                 Arc::new(self.for_spark(policy, spark::Kind::Application, name))
             }
         }
+    }
+
+    fn for_flink(&self, policy: &Policy, label: String, exclude: &[String]) -> flink::JobActuator {
+        let namespace = &policy.id.namespace;
+        let job = policy.target.flink().ok_or_else(String::new);
+        let job = job.and_then(|job| self.flink.watch(namespace, &job));
+        let keeper = flink::Keeper::new(self.client.clone(), namespace);
+        flink::JobActuator::new(job, (label, exclude), policy.rules.interval, keeper)
     }
 
     fn for_spark(&self, policy: &Policy, kind: spark::Kind, name: &str) -> spark::SparkBounds {

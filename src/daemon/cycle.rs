@@ -58,13 +58,21 @@ impl Workload {
         self.memory = after;
         let fence = observation.target.fence.as_ref();
         let outcome = match &decision.change {
-            None => Outcome::Held,
+            None => {
+                if self.mode == Mode::Apply && in_force() {
+                    self.uphold(now, patience).await;
+                }
+                Outcome::Held
+            }
             Some(change) if self.mode == Mode::Apply && in_force() => {
                 self.carry_out(change, fence, patience).await
             }
             Some(_) => Outcome::Recommended,
         };
-        let plan = decision.change.as_ref().and_then(|change| self.target.plan(change));
+        let plan = match &decision.change {
+            Some(change) => self.target.plan(change),
+            None => self.target.advice(),
+        };
         Turn {
             plan,
             workload: self.policy.id.clone(),
@@ -92,6 +100,13 @@ impl Workload {
         let target = tokio::time::timeout(long, self.target.observe(now));
         let (target, sources) = tokio::join!(target, join_all(readings));
         Observation { target: target.unwrap_or_else(|_| unread(now, long)), sources }
+    }
+
+    /// Puts back what an earlier turn wrote and the target has lost.
+    async fn uphold(&self, now: Timestamp, patience: Duration) {
+        if let Ok(Err(error)) = tokio::time::timeout(patience, self.target.uphold(now)).await {
+            tracing::warn!("{}: what was applied before could not be put back: {error}", self.policy.id);
+        }
     }
 
     /// Writes: the only difference between a dry and a live turn.

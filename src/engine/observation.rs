@@ -107,6 +107,8 @@ pub enum LimitCause {
     Slots,
     /// Flink: the least maxParallelism of the job's vertices.
     MaxParallelism,
+    /// Flink: with more than this the job failed again and again.
+    Quarantine,
 }
 
 /// Why a target must be left alone.

@@ -6,8 +6,8 @@ use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
 use super::schedule::{Lasts, Schedule, ScheduleSpec};
 use super::settings::Settings;
-use super::source::{FlinkJob, Meaning, SourceSpec};
-use super::target::{FlinkCluster, TargetSpec};
+use super::source::{Meaning, SourceSpec};
+use super::target::TargetSpec;
 use super::units::TimeSpan;
 use super::{Policy, WorkloadId};
 
@@ -218,9 +218,9 @@ fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
                 .hint("the API server refuses an HPA that may rest at 0; a `scaledObject` or a `scaleTargetRef` may"),
         );
     }
-    if min.0 == 0 && matches!(target, TargetSpec::FlinkCluster(_)) {
+    if min.0 == 0 && target.flink().is_some() {
         flaws.push(
-            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a `flinkCluster`")
+            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a Flink job")
                 .expected("at least 1")
                 .hint("a job without parallelism is a stopped one, and stopping it is not ours to do"),
         );
@@ -249,7 +249,7 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
         spec.sources.iter().any(|source| match source {
             SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => true,
             SourceSpec::Prometheus(query) => wanted.contains(&query.means),
-            SourceSpec::FlinkJob(_) => wanted.contains(&Meaning::BusyShare),
+            SourceSpec::FlinkJob(_) | SourceSpec::FlinkResource(_) => wanted.contains(&Meaning::BusyShare),
         })
     };
     if matches!(objective, Some(Objective::LagPerReplica { .. }))
@@ -326,12 +326,8 @@ fn overlaps(one: &SourceSpec, other: &SourceSpec) -> bool {
 
 /// The sources, and the one that a target brings along.
 fn with_own(target: &TargetSpec, mut sources: Vec<SourceSpec>) -> Vec<SourceSpec> {
-    if let Some(FlinkCluster { cluster, job, .. }) = target.flink() {
-        let own = SourceSpec::FlinkJob(FlinkJob { cluster: cluster.clone(), job: job.clone() });
-        if !sources.contains(&own) {
-            sources.push(own);
-        }
-    }
+    let own = target.flink().filter(|own| !sources.contains(own));
+    sources.extend(own);
     sources
 }
 

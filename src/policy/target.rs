@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::subdomain;
 use super::rules::MetricTarget;
+use super::source::{FlinkJob, FlinkKind, FlinkResourceJob, SourceSpec};
 
 /// The one object that a policy moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -19,6 +20,10 @@ pub enum TargetSpec {
     ScaledObject(#[garde(dive)] ScaledObjectTarget),
     /// Parallelism of a Flink job, through its JobManager's REST API.
     FlinkCluster(#[garde(dive)] FlinkCluster),
+    /// Parallelism of the job of a FlinkDeployment (Flink Kubernetes Operator), in application mode.
+    FlinkDeployment(#[garde(dive)] FlinkResource),
+    /// Parallelism of a FlinkSessionJob (Flink Kubernetes Operator).
+    FlinkSessionJob(#[garde(dive)] FlinkResource),
     /// Executor bounds of a ScheduledSparkApplication (kubeflow operator), which hold from its next run on.
     ScheduledSparkApplication(#[garde(dive)] ScheduledSparkTarget),
     /// Executor bounds of a SparkApplication (kubeflow operator): shown and never written, since Spark takes
@@ -34,6 +39,8 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(_) => "HorizontalPodAutoscaler",
             Self::ScaledObject(_) => "ScaledObject",
             Self::FlinkCluster(_) => "FlinkCluster",
+            Self::FlinkDeployment(_) => "FlinkDeployment",
+            Self::FlinkSessionJob(_) => "FlinkSessionJob",
             Self::ScheduledSparkApplication(_) => "ScheduledSparkApplication",
             Self::SparkApplication(_) => "SparkApplication",
         }
@@ -47,7 +54,9 @@ impl TargetSpec {
             Self::ScaleTargetRef(_)
             | Self::HorizontalPodAutoscaler(_)
             | Self::ScaledObject(_)
-            | Self::FlinkCluster(_) => false,
+            | Self::FlinkCluster(_)
+            | Self::FlinkDeployment(_)
+            | Self::FlinkSessionJob(_) => false,
         }
     }
 
@@ -61,15 +70,25 @@ impl TargetSpec {
             | Self::ScaleTargetRef(_)
             | Self::ScaledObject(_)
             | Self::FlinkCluster(_)
+            | Self::FlinkDeployment(_)
+            | Self::FlinkSessionJob(_)
             | Self::ScheduledSparkApplication(_)
             | Self::SparkApplication(_) => None,
         }
     }
 
-    /// The Flink job that is moved, where it is one.
-    pub fn flink(&self) -> Option<&FlinkCluster> {
+    /// The Flink job that is moved, where it is one: the source that the target brings along.
+    pub fn flink(&self) -> Option<SourceSpec> {
+        let of = |kind, target: &FlinkResource| {
+            let FlinkResource { name, cluster, .. } = target.clone();
+            Some(SourceSpec::FlinkResource(FlinkResourceJob { kind, name, cluster }))
+        };
         match self {
-            Self::FlinkCluster(target) => Some(target),
+            Self::FlinkCluster(FlinkCluster { cluster, job, .. }) => {
+                Some(SourceSpec::FlinkJob(FlinkJob { cluster: cluster.clone(), job: job.clone() }))
+            }
+            Self::FlinkDeployment(target) => of(FlinkKind::FlinkDeployment, target),
+            Self::FlinkSessionJob(target) => of(FlinkKind::FlinkSessionJob, target),
             Self::HorizontalPodAutoscaler(_)
             | Self::ScaleTargetRef(_)
             | Self::ScaledObject(_)
@@ -85,6 +104,7 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(target) => &target.name,
             Self::ScaledObject(target) => &target.name,
             Self::FlinkCluster(target) => &target.job,
+            Self::FlinkDeployment(target) | Self::FlinkSessionJob(target) => &target.name,
             Self::ScheduledSparkApplication(target) => &target.name,
             Self::SparkApplication(target) => &target.name,
         }
@@ -174,6 +194,25 @@ pub struct FlinkCluster {
     /// The job's name: it finds the job again whenever a restart gives it another id.
     #[garde(length(min = 1))]
     pub job: String,
+    /// Vertices that keep their parallelism, by name or id as the REST API tells them.
+    #[serde(default)]
+    #[garde(length(max = 256))]
+    pub exclude: Vec<String>,
+}
+
+/// An object of the Flink Kubernetes Operator with a job. Its replicas are the job's parallelism.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct FlinkResource {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+    /// The Flink connection's name in the settings, where its JobManager is not to be reached at the Service that the
+    /// operator makes for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(length(min = 1)))]
+    pub cluster: Option<String>,
     /// Vertices that keep their parallelism, by name or id as the REST API tells them.
     #[serde(default)]
     #[garde(length(max = 256))]

@@ -11,10 +11,9 @@ use super::kafka::Cluster;
 use super::prometheus::{History, HistoryError, Server};
 use super::spark::App;
 use crate::flink::{Clusters, JobWatch};
-use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
-use crate::policy::source::{FlinkJob, SourceSpec};
-use crate::policy::target::FlinkCluster;
+use crate::policy::source::SourceSpec;
+use crate::policy::{Policy, TimeSpan};
 
 /// Every server that policies may name. Connects when a source first looks.
 pub struct Connections {
@@ -68,23 +67,29 @@ impl Connections {
         window: TimeSpan,
         interval: TimeSpan,
     ) -> Result<Arc<dyn Source>, SourceError> {
-        self.source_of(None, spec, window, interval)
+        self.make(spec, window, interval, ("", None))
     }
 
-    /// As [`Connections::source`], where a Flink job is who consumes.
-    pub fn source_of(
+    /// The source that `spec` of `policy` asks for, where a Flink job may be who consumes.
+    pub fn source_of(&self, policy: &Policy, spec: &SourceSpec) -> Result<Arc<dyn Source>, SourceError> {
+        let (window, interval, consumer) =
+            (policy.rules.window(), policy.rules.interval, policy.target.flink());
+        self.make(spec, window, interval, (&policy.id.namespace, consumer.as_ref()))
+    }
+
+    fn make(
         &self,
-        consumer: Option<&FlinkCluster>,
         spec: &SourceSpec,
         window: TimeSpan,
         interval: TimeSpan,
+        (namespace, consumer): (&str, Option<&SourceSpec>),
     ) -> Result<Arc<dyn Source>, SourceError> {
         match spec {
-            SourceSpec::FlinkJob(FlinkJob { cluster, job }) => {
-                Ok(Arc::new(BusyShare::new(self.job(cluster, job)?, interval)))
+            SourceSpec::FlinkJob(_) | SourceSpec::FlinkResource(_) => {
+                Ok(Arc::new(BusyShare::new(self.job(namespace, spec)?, interval)))
             }
             SourceSpec::KafkaLag(lag) => {
-                let job = consumer.map(|at| self.job(&at.cluster, &at.job)).transpose()?;
+                let job = consumer.map(|job| self.job(namespace, job)).transpose()?;
                 Ok(self.cluster(&lag.cluster)?.source(lag, window, interval, job))
             }
             SourceSpec::Spark(query) => match self.spark.get(&query.app) {
@@ -98,9 +103,8 @@ impl Connections {
         }
     }
 
-    fn job(&self, cluster: &str, job: &str) -> Result<Arc<JobWatch>, SourceError> {
-        let unknown = || SourceError::Unknown { kind: "flink", name: cluster.to_owned() };
-        self.flink.job(cluster, job).ok_or_else(unknown)
+    fn job(&self, namespace: &str, job: &SourceSpec) -> Result<Arc<JobWatch>, SourceError> {
+        self.flink.watch(namespace, job).map_err(|name| SourceError::Unknown { kind: "flink", name })
     }
 
     /// What a PromQL query yields at every step of a stretch of the past.

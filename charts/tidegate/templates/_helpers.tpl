@@ -100,6 +100,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [patch]
 {{- end }}
 {{- end }}
+{{- if .Values.targets.flinkDeployment.enabled }}
+- apiGroups: [flink.apache.org]
+  resources: [flinkdeployments, flinksessionjobs]
+  verbs: [{{ ternary "get, patch" "get" $apply }}]
+- apiGroups: [flink.apache.org]
+  resources: [flinkstatesnapshots]
+  verbs: [list]
+{{- end }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod flink;
+pub(crate) mod flink_operator;
 pub(crate) mod kafka;
 pub(crate) mod keda;
 pub(crate) mod kubelet;
