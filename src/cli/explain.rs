@@ -145,6 +145,8 @@ fn text(detail: &WorkloadDetail) -> String {
         explain::render(decision),
         format!("What you may do ({}): {}", decision.reason, decision.reason.cure()),
     ];
+    lines
+        .extend(report.rung.iter().filter(|_| report.plan.is_none()).map(|rung| format!("Moved by: {rung}")));
     lines.extend(report.plan.iter().map(|plan| format!("To be written: {plan}")));
     if let Some(problem) = detail.outcome.problem() {
         lines.push(format!("Not written: {problem}"));

@@ -58,6 +58,9 @@ pub(super) fn terminal(list: &WorkloadList, look: Look) -> String {
         text.push(painted(line, report.verdict, look));
         text.extend(wrapped(&report.sentence, look.width.saturating_sub(2)).map(|line| format!("  {line}")));
         // Not wrapped: it is there to be copied.
+        text.extend(
+            report.rung.iter().filter(|_| report.plan.is_none()).map(|rung| format!("  moved by: {rung}")),
+        );
         text.extend(report.plan.iter().map(|plan| format!("  to be written: {plan}")));
     }
     text.join("\n") + "\n"

@@ -107,6 +107,8 @@ pub enum LimitCause {
     Slots,
     /// Flink: the least maxParallelism of the job's vertices.
     MaxParallelism,
+    /// Spark: a ResourceQuota leaves room for no more executors.
+    Quota,
 }
 
 /// Why a target must be left alone.

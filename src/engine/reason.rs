@@ -92,6 +92,8 @@ reasons! {
     SlotsMissing(Limit): "Add TaskManagers, or stop other jobs: it is asked for as soon as slots appear.",
     /// The Flink job cannot have more than its maxParallelism.
     AtMaxParallelism(Limit): "Restart the job from a savepoint with a higher maxParallelism.",
+    /// A ResourceQuota leaves no room for what the load needs.
+    QuotaReached(Limit): "Raise the namespace's ResourceQuota, or lower maxReplicas.",
     /// No replica count can hold the objective: a move takes longer than maxLag.
     ObjectiveInfeasible(Limit): "Raise maxLag, or speed up start and rebalance.",
     /// A source gave nothing.

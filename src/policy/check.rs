@@ -5,7 +5,7 @@ use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
 use super::settings::Settings;
 use super::source::{FlinkJob, Meaning, SourceSpec};
-use super::target::{FlinkCluster, TargetSpec};
+use super::target::{FlinkCluster, Rung, TargetSpec};
 use super::units::TimeSpan;
 use super::{Policy, WorkloadId};
 
@@ -163,6 +163,7 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
             flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
         }
     }
+    flaws.extend(restart(spec));
     let has_kafka =
         spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_) | SourceSpec::Spark(_)));
     let gives = |wanted: &[Meaning]| {
@@ -192,6 +193,19 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
         );
     }
     flaws
+}
+
+/// A restart is only as safe as what is known of the query: its checkpoint and its driver.
+fn restart(spec: &PolicySpec) -> Option<Flaw> {
+    let TargetSpec::SparkApplication(target) = &spec.target else { return None };
+    let queries = spec.sources.iter().filter(|source| matches!(source, SourceSpec::Spark(_))).count();
+    (target.max_rung >= Rung::Restart && queries != 1).then(|| {
+        let message =
+            format!("`maxRung` restart needs to know the query, and {queries} `spark` sources tell");
+        Flaw::new("spec.target.sparkApplication.maxRung", message)
+            .expected("exactly one `spark` source")
+            .hint("its checkpoint says when a restart is safe, and whether it went well")
+    })
 }
 
 /// A record may wait for a whole trigger interval before its batch even starts.

@@ -57,6 +57,9 @@ pub struct WorkloadReport {
     /// What exactly is to be written, and when that takes effect, where it is not plain from the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// By which means the target is moved, and why by no better ones, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<String>,
 }
 
 /// One partition of a backlog.
@@ -136,6 +139,7 @@ impl From<&Turn> for WorkloadReport {
             reasons: reasons(decision),
             sentence: decision.sentence.clone(),
             plan: turn.plan.clone(),
+            rung: turn.rung.clone(),
         }
     }
 }

@@ -9,19 +9,20 @@ use super::Source;
 use super::flink::BusyShare;
 use super::kafka::Cluster;
 use super::prometheus::{History, HistoryError, Server};
-use super::spark::App;
+use super::spark as queries;
 use crate::flink::{Clusters, JobWatch};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
 use crate::policy::source::{FlinkJob, SourceSpec};
 use crate::policy::target::FlinkCluster;
+use crate::spark::Apps;
 
 /// Every server that policies may name. Connects when a source first looks.
 pub struct Connections {
     kafka: BTreeMap<String, Arc<Cluster>>,
     prometheus: BTreeMap<String, Arc<Server>>,
     flink: Arc<Clusters>,
-    spark: BTreeMap<String, Arc<App>>,
+    spark: Arc<Apps>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -30,7 +31,7 @@ impl std::fmt::Debug for Connections {
             .field("kafka", &self.kafka.keys())
             .field("prometheus", &self.prometheus.keys())
             .field("flink", &self.flink)
-            .field("spark", &self.spark.keys())
+            .field("spark", &self.spark)
             .finish()
     }
 }
@@ -46,18 +47,22 @@ impl Connections {
         let kafka = names.kafka.iter().map(cluster).collect::<Result<_, SourceError>>()?;
         let prometheus =
             names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
-        let spark = names.spark.iter().map(|(name, to)| (name.clone(), App::new(name, to, limits)));
         Ok(Self {
             kafka,
             prometheus: prometheus.collect(),
             flink: Arc::new(Clusters::new(settings)),
-            spark: spark.collect(),
+            spark: Arc::new(Apps::new(settings)),
         })
     }
 
     /// The JobManagers, for those who move what these sources look at.
     pub fn flink(&self) -> Arc<Clusters> {
         Arc::clone(&self.flink)
+    }
+
+    /// The Spark applications, for those who move what these sources look at.
+    pub fn spark(&self) -> Arc<Apps> {
+        Arc::clone(&self.spark)
     }
 
     /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
@@ -88,7 +93,7 @@ impl Connections {
                 Ok(self.cluster(&lag.cluster)?.source(lag, window, interval, job))
             }
             SourceSpec::Spark(query) => match self.spark.get(&query.app) {
-                Some(app) => Ok(app.source(query, self.cluster(&query.cluster)?, window, interval)),
+                Some(app) => Ok(queries::source(app, query, self.cluster(&query.cluster)?, window, interval)),
                 None => Err(SourceError::Unknown { kind: "spark", name: query.app.clone() }),
             },
             SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
@@ -133,7 +138,12 @@ impl Connections {
             healthy,
             problem,
         });
-        let spark = self.spark.values().map(|app| app.status());
+        let spark = self.spark.status().map(|(name, healthy, problem)| ConnectionStatus {
+            kind: "spark",
+            name: name.to_owned(),
+            healthy,
+            problem,
+        });
         kafka.chain(prometheus).chain(flink).chain(spark).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Targets against an API server that fails on cue.
 
 pub(crate) mod fake;
+mod spark;
 
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;

@@ -391,3 +391,18 @@ fn what_could_never_scale_is_refused() {
     let report: String = cases.iter().map(|text| shown(&problems_of(text, None)) + "--\n").collect();
     insta::assert_snapshot!(report);
 }
+
+#[test]
+fn a_restart_needs_to_know_one_query() {
+    let target = |rung: &str| format!("sparkApplication: {{name: orders, maxRung: {rung}}}");
+    let for_app = |rung: &str| with("scaleTargetRef: {kind: Deployment, name: orders}", &target(rung));
+    assert_eq!(problems_of(&for_app("nextRun"), None), []);
+    let [problem] = problems_of(&for_app("restart"), None).try_into().unwrap();
+    assert_eq!(problem.message, "`maxRung` restart needs to know the query, and 0 `spark` sources tell");
+    let source = "spark: {app: app, cluster: main, topics: [orders], checkpoint: orders}";
+    let known =
+        for_app("restart").replace("kafkaLag: {cluster: main, group: orders, topics: [orders]}", source);
+    assert_eq!(problems_of(&known, None), []);
+    let never = known.replace("maxRung: restart", "maxRung: restart, restart: {perDay: 0}");
+    assert_eq!(problems_of(&never, None).len(), 1);
+}

@@ -16,6 +16,7 @@ mod secure;
 mod servers;
 mod spark;
 mod spark_bounds;
+mod spark_restart;
 mod steady;
 mod storm;
 mod takeover;
@@ -61,6 +62,7 @@ scenarios! {
     "servers": 1, servers::people_can_do_it_by_hand;
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
     "spark-workers": 3, spark::workers_follow_a_streaming_query;
+    "spark-restart": 3, spark_restart::proved_or_rolled_back;
     // On a busy machine Flink once did not tell for minutes, after a rescale, how busy its tasks are.
     "flink-steps": 2, flink::in_place_up_and_down, by_name;
     "flink-slots": 2, flink::too_few_slots;
