@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use self::owners::Tenure;
 use self::rivals::Rivals;
 use self::spark::SparkBounds;
+use self::spark::batch::Batch;
 use self::spark::restart::Restart;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
@@ -125,20 +126,35 @@ impl Actuators {
                 Arc::new(flink::JobActuator::new(job, target, policy.rules.interval))
             }
             TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
-                Arc::new(SparkBounds::new(&self.client, policy, (spark::Kind::Scheduled, name), None))
+                let app = (spark::Kind::Scheduled, name.as_str());
+                Arc::new(SparkBounds::new(&self.client, policy, app, (None, self.batch(policy))))
             }
             TargetSpec::SparkApplication(target) => {
                 let app = (spark::Kind::Application, target.name.as_str());
-                Arc::new(SparkBounds::new(&self.client, policy, app, self.restart(policy, target)))
+                Arc::new(SparkBounds::new(&self.client, policy, app, (self.restart(policy, target), None)))
             }
         }
+    }
+
+    /// What it takes to go by the last runs, where the policy asks for it.
+    fn batch(&self, policy: &Policy) -> Option<Batch> {
+        policy.sources.iter().find_map(|source| match source {
+            SourceSpec::SparkRuns(runs) => Some(Batch::new(self.spark.history(&runs.history)?, runs)),
+            SourceSpec::KafkaLag(_)
+            | SourceSpec::Prometheus(_)
+            | SourceSpec::FlinkJob(_)
+            | SourceSpec::Spark(_) => None,
+        })
     }
 
     /// What it takes to restart an application, where the policy allows it.
     fn restart(&self, policy: &Policy, target: &SparkTarget) -> Option<Restart> {
         let query = policy.sources.iter().find_map(|source| match source {
             SourceSpec::Spark(query) => Some(query),
-            SourceSpec::KafkaLag(_) | SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => None,
+            SourceSpec::KafkaLag(_)
+            | SourceSpec::Prometheus(_)
+            | SourceSpec::FlinkJob(_)
+            | SourceSpec::SparkRuns(_) => None,
         });
         let query = query.filter(|_| target.max_rung >= Rung::Restart)?;
         let app = self.spark.get(&query.app)?;

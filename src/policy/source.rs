@@ -19,6 +19,8 @@ pub enum SourceSpec {
     Prometheus(#[garde(dive)] PrometheusQuery),
     /// How busy the tasks of a Flink job are, as they say themselves. A Flink target brings its own along.
     FlinkJob(#[garde(dive)] FlinkJob),
+    /// Executors that the last runs of a Spark batch needed, as a history server tells: its backlog, in executors.
+    SparkRuns(#[garde(dive)] SparkRuns),
 }
 
 /// The backlog of one consumer group. Option names are KEDA's where KEDA has the option.
@@ -154,4 +156,17 @@ pub struct FlinkJob {
     /// The job's name.
     #[garde(length(min = 1))]
     pub job: String,
+}
+
+/// The finished runs of one Spark application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct SparkRuns {
+    /// The history server's name in the settings.
+    #[garde(length(min = 1))]
+    pub history: String,
+    /// The application's name as the history server tells it; a `*` at its end stands for anything.
+    #[garde(length(min = 1))]
+    pub app: String,
 }

@@ -9,7 +9,7 @@ use super::Source;
 use super::flink::BusyShare;
 use super::kafka::Cluster;
 use super::prometheus::{History, HistoryError, Server};
-use super::spark as queries;
+use super::spark::{self as queries, Runs};
 use crate::flink::{Clusters, JobWatch};
 use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
@@ -96,6 +96,10 @@ impl Connections {
                 Some(app) => Ok(queries::source(app, query, self.cluster(&query.cluster)?, window, interval)),
                 None => Err(SourceError::Unknown { kind: "spark", name: query.app.clone() }),
             },
+            SourceSpec::SparkRuns(runs) => match self.spark.history(&runs.history) {
+                Some(history) => Ok(Arc::new(Runs::new(history, runs))),
+                None => Err(SourceError::Unknown { kind: "sparkHistory", name: runs.history.clone() }),
+            },
             SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
                 Some(server) => Ok(server.source(query, interval)),
                 None => Err(SourceError::Unknown { kind: "prometheus", name: query.server.clone() }),
@@ -138,8 +142,8 @@ impl Connections {
             healthy,
             problem,
         });
-        let spark = self.spark.status().map(|(name, healthy, problem)| ConnectionStatus {
-            kind: "spark",
+        let spark = self.spark.status().map(|(kind, name, healthy, problem)| ConnectionStatus {
+            kind,
             name: name.to_owned(),
             healthy,
             problem,
@@ -167,7 +171,7 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
 /// How one server is doing. What the API says of it, and other versions read, is the record's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// `kafka`, `prometheus`, `flink` or `spark`.
+    /// `kafka`, `prometheus`, `flink`, `spark` or `sparkHistory`.
     pub kind: &'static str,
     /// Its name in the settings.
     pub name: String,
@@ -205,7 +209,7 @@ pub enum SourceError {
     /// The settings name no such server.
     #[error("the settings have no {kind} connection named {name}")]
     Unknown {
-        /// `kafka`, `prometheus`, `flink` or `spark`.
+        /// `kafka`, `prometheus`, `flink`, `spark` or `sparkHistory`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,

@@ -38,6 +38,14 @@ pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &st
             quality: Quality::Missing,
             problem: Some(problem.to_owned()),
         }),
+        SourceSpec::SparkRuns(runs) => SourceReading::Metric(MetricReading {
+            source: format!("{}/{}", runs.history, runs.app),
+            means: Meaning::Backlog,
+            sampled_at: now,
+            value: None,
+            quality: Quality::Missing,
+            problem: Some(problem.to_owned()),
+        }),
         SourceSpec::Prometheus(query) => SourceReading::Metric(MetricReading {
             source: query.server.clone(),
             means: query.means,

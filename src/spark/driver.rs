@@ -1,30 +1,20 @@
 //! What the driver's UI says: executors and their tasks, and the query's last batch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota};
 use jiff::Timestamp;
-use reqwest::StatusCode;
-use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::trouble::{Gap, Trouble};
+use super::web::Web;
 
-/// The longest answer that is read.
-const LONGEST: usize = 8 << 20;
 /// What a query's metrics are called: `NAMESPACE.driver.spark.streaming.QUERY.METRIC`.
 const STREAMING: &str = ".driver.spark.streaming.";
 
 /// A driver's UI.
-pub(crate) struct Driver {
-    url: String,
-    client: reqwest::Client,
-    timeout: Duration,
-    limiter: DefaultDirectRateLimiter,
-}
+pub(crate) struct Driver(Web);
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,20 +116,18 @@ impl Driver {
         timeout: Duration,
         requests_per_second: u32,
     ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(timeout)
-            .build()?;
-        let url = url.trim_end_matches('/').to_owned();
-        let quota = Quota::per_second(NonZeroU32::new(requests_per_second).unwrap_or(NonZeroU32::MIN));
-        Ok(Self { url, client, timeout, limiter: DefaultDirectRateLimiter::direct(quota) })
+        Web::new(url, timeout, requests_per_second).map(Self)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.0.get(path).await
     }
 
     /// The application that runs, and when it was started.
     async fn running(&self) -> Result<(String, Option<Timestamp>), Trouble> {
         let applications: Vec<Application> = self.get("/api/v1/applications").await?;
         let Some(Application { id, attempts }) = applications.into_iter().next() else {
-            return Err(Trouble::NoApplication { url: self.url.clone() });
+            return Err(Trouble::NoApplication { url: self.0.url.clone() });
         };
         let attempt = attempts.into_iter().next();
         if attempt.as_ref().is_some_and(|attempt| attempt.completed) {
@@ -198,48 +186,5 @@ impl Driver {
             records_per_second: value("processingRate-total"),
             seconds: value("latency").map(|milliseconds| milliseconds / 1000.0),
         })
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        self.limiter.until_ready().await;
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
-        let mut answer = answer.map_err(|error| self.failed(&error))?;
-        let (url, status) = (self.url.clone(), answer.status());
-        let code = status.as_u16();
-        let html =
-            answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Trouble::Login { url, code }),
-            status if status.is_redirection() => return Err(Trouble::Redirected { url, code }),
-            _ if html => return Err(Trouble::Html { url }),
-            status if !status.is_success() => return Err(Trouble::Status { url, code }),
-            _ => {}
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(&error))? {
-            if body.len() + chunk.len() > LONGEST {
-                return Err(Trouble::Strange { url, cause: "it is far too long".to_owned() });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        serde_json::from_slice(&body).map_err(|error| {
-            if body.trim_ascii_start().first() == Some(&b'<') {
-                Trouble::Html { url }
-            } else {
-                Trouble::Strange { url, cause: error.to_string().chars().take(120).collect() }
-            }
-        })
-    }
-
-    fn failed(&self, error: &reqwest::Error) -> Trouble {
-        let url = self.url.clone();
-        if error.is_timeout() {
-            return Trouble::Silent { url, timeout: self.timeout };
-        }
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        Trouble::Unreachable { url, cause: cause.to_string().chars().take(120).collect() }
     }
 }

@@ -2,7 +2,10 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod driver;
+pub(crate) mod history;
+pub(crate) mod replay;
 pub(crate) mod trouble;
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,16 +14,20 @@ use std::time::Duration;
 
 use self::checkpoint::{Standing, Unknown};
 use self::driver::{Driver, InForce, Told};
+use self::history::History;
 use self::trouble::Trouble;
 use crate::policy::settings::{Limits, Settings, SparkConnection};
 
 /// Every application that policies may name. Nothing is asked before somebody first looks.
 #[derive(Default)]
-pub struct Apps(BTreeMap<String, Arc<App>>);
+pub struct Apps {
+    apps: BTreeMap<String, Arc<App>>,
+    histories: BTreeMap<String, Arc<History>>,
+}
 
 impl std::fmt::Debug for Apps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Apps").field(&self.0.keys()).finish()
+        f.debug_tuple("Apps").field(&self.apps.keys()).field(&self.histories.keys()).finish()
     }
 }
 
@@ -29,19 +36,32 @@ impl Apps {
     pub fn new(settings: &Settings) -> Self {
         let connections = settings.connections.spark.iter();
         let app = |(name, to): (&String, _)| (name.clone(), App::new(name, to, &settings.limits));
-        Self(connections.map(app).collect())
+        let histories = settings.connections.spark_history.iter();
+        let history =
+            |(name, to): (&String, _)| (name.clone(), Arc::new(History::new(name, to, &settings.limits)));
+        Self { apps: connections.map(app).collect(), histories: histories.map(history).collect() }
     }
 
     /// The application of that name.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<App>> {
-        self.0.get(name).cloned()
+        self.apps.get(name).cloned()
     }
 
-    /// Name, whether the driver answered last time, and what is wrong where it did not.
-    pub(crate) fn status(&self) -> impl Iterator<Item = (&str, Option<bool>, Option<String>)> {
-        self.0.values().map(|app| {
+    /// The history server of that name.
+    pub(crate) fn history(&self, name: &str) -> Option<Arc<History>> {
+        self.histories.get(name).cloned()
+    }
+
+    /// Kind and name of each, whether it answered last time, and what is wrong where it did not.
+    pub(crate) fn status(&self) -> impl Iterator<Item = (&'static str, &str, Option<bool>, Option<String>)> {
+        let apps = self.apps.values().map(|app| {
             let health = app.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            (app.name.as_str(), health.as_ref().map(Result::is_ok), health.and_then(Result::err))
+            ("spark", app.name.as_str(), health)
+        });
+        let histories =
+            self.histories.iter().map(|(name, history)| ("sparkHistory", name.as_str(), history.health()));
+        apps.chain(histories).map(|(kind, name, health)| {
+            (kind, name, health.as_ref().map(Result::is_ok), health.and_then(Result::err))
         })
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod fake;
 mod spark;
+mod spark_batch;
 
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;

@@ -406,3 +406,21 @@ fn a_restart_needs_to_know_one_query() {
     let never = known.replace("maxRung: restart", "maxRung: restart, restart: {perDay: 0}");
     assert_eq!(problems_of(&never, None).len(), 1);
 }
+
+#[test]
+fn runs_are_counted_in_executors_and_alone() {
+    let target = "scheduledSparkApplication: {name: nightly}";
+    let source = "sparkRuns: {history: main, app: nightly-*}";
+    let batch = with("scaleTargetRef: {kind: Deployment, name: orders}", target)
+        .replace("kafkaLag: {cluster: main, group: orders, topics: [orders]}", source);
+    let good = batch.replace("maxLag: 60s", "lagPerReplica: 1");
+    assert_eq!(problems_of(&good, None), []);
+    let message = |text: &str| problems_of(text, None).remove(0).message;
+    assert_eq!(message(&batch), "`sparkRuns` counts executors, so one of them is for one");
+    let beside =
+        good.replace("    - sparkRuns", "    - kafkaLag: {cluster: main, group: orders}\n    - sparkRuns");
+    let alone = "`sparkRuns` is for a `scheduledSparkApplication`, and its only source";
+    assert_eq!(message(&beside), alone);
+    let elsewhere = good.replace(target, "scaleTargetRef: {kind: Deployment, name: orders}");
+    assert_eq!(message(&elsewhere), alone);
+}

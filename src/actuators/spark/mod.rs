@@ -5,6 +5,7 @@
 //! which its next run copies; for a `SparkApplication` the patch is shown, or, where the policy allows it, written
 //! to [`restart`] it.
 
+pub(super) mod batch;
 mod bounds;
 mod ledger;
 mod quota;
@@ -21,6 +22,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use self::batch::{Batch, CHANGES};
 use self::bounds::{Bounds, Range};
 use self::ledger::{Ledger, RESTARTS};
 use self::quota::{Room, Size};
@@ -34,7 +36,7 @@ use super::scaled::Scaled;
 use super::sighting::{LastSeen, Sighting, fence};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
-use crate::engine::observation::{Fence, LimitCause, TargetLimit, TargetReading};
+use crate::engine::observation::{Fence, LimitCause, Price, TargetLimit, TargetReading};
 use crate::policy::{Policy, Replicas, WorkloadId};
 
 const API_VERSION: &str = "sparkoperator.k8s.io/v1beta2";
@@ -78,6 +80,8 @@ pub struct SparkBounds {
     advisory: bool,
     /// Where it may be restarted.
     restart: Option<Restart>,
+    /// Where it goes by its last runs.
+    batch: Option<Batch>,
     seen: LastSeen,
     bounds: Mutex<Option<Bounds>>,
 }
@@ -97,7 +101,7 @@ impl SparkBounds {
         client: &Client,
         policy: &Policy,
         (kind, name): (Kind, &str),
-        restart: Option<Restart>,
+        (restart, batch): (Option<Restart>, Option<Batch>),
     ) -> Self {
         let advisory = policy.target.is_advisory();
         Self {
@@ -107,6 +111,7 @@ impl SparkBounds {
             name: name.to_owned(),
             advisory,
             restart,
+            batch,
             seen: LastSeen::default(),
             bounds: Mutex::default(),
         }
@@ -122,10 +127,7 @@ impl SparkBounds {
     }
 
     async fn read(&self, now: Timestamp) -> Result<TargetReading, ReadError> {
-        self.keep(None);
-        if let Some(restart) = &self.restart {
-            restart.forget();
-        }
+        self.forget();
         let object = self.api().get_opt(&self.name).await?.ok_or(ReadError::NotFound)?;
         let mut bounds = self.find(&object).map_err(ReadError::Unfit)?;
         let room = self.room(&object).await?;
@@ -143,6 +145,10 @@ impl SparkBounds {
             Some(restart) => Some(restart.look(&object, &bounds, now).await),
             None => None,
         };
+        if let Some(batch) = &self.batch {
+            let known = batch.look(&object, &bounds, now).await.map_err(ReadError::Unreadable)?;
+            return Ok(self.read_batch(&object, &bounds, &known, now));
+        }
         let standing = self.standing(&object, &bounds, now);
         let settled = known.as_ref().is_none_or(|known| known.hold().is_none());
         let progress = Progress { ready: running(&object), settled, rolling_out: false };
@@ -153,6 +159,25 @@ impl SparkBounds {
         let price = known.map(|known| known.price());
         let limit = bounds.room.map(|most| TargetLimit { most, cause: LimitCause::Quota });
         Ok(TargetReading { limit, price, ..reading::reading(now, parts, progress) })
+    }
+
+    /// A batch's size is how many executors it may have, and to move it costs nothing before the next run.
+    fn read_batch(
+        &self,
+        object: &DynamicObject,
+        bounds: &Bounds,
+        known: &batch::Known,
+        now: Timestamp,
+    ) -> TargetReading {
+        let standing = self.standing(object, bounds, now);
+        let progress = Progress { ready: None, settled: true, rolling_out: false };
+        let hold = reading::hold(&standing, progress).or_else(|| known.hold());
+        self.seen.set(Sighting::of(object, standing == Standing::Adopt, hold.as_ref()));
+        let parts =
+            Parts { current: Some(bounds.range.upper), hold, fence: fence(object), ..Parts::default() };
+        let limit = bounds.room.map(|most| TargetLimit { most, cause: LimitCause::Quota });
+        let price = Some(Price { raise_seconds: 0.0, lower_seconds: 0.0 });
+        TargetReading { limit, price, ..reading::reading(now, parts, progress) }
     }
 
     /// How many executors the namespace's quotas leave room for.
@@ -168,6 +193,16 @@ impl SparkBounds {
             size.ok_or_else(|| ReadError::Unfit("its spec does not say how large an executor is".into()))?;
         let running = (self.kind == Kind::Application).then(|| running(object).unwrap_or_default());
         Ok(quota::room(&quotas, &size, running))
+    }
+
+    fn forget(&self) {
+        self.keep(None);
+        if let Some(restart) = &self.restart {
+            restart.forget();
+        }
+        if let Some(batch) = &self.batch {
+            batch.forget();
+        }
     }
 
     fn keep(&self, bounds: Option<&Bounds>) {
@@ -200,34 +235,48 @@ impl SparkBounds {
             return Err(failed("only shown: nothing of this target is ever written"));
         }
         let bounds = self.known().ok_or_else(|| failed("its bounds are not known"))?;
-        let (to, ledger) = match &self.restart {
-            None => (bounds.moved(change.replicas, change.ceiling), None),
-            Some(restart) => {
+        let (to, mark) = match (&self.restart, &self.batch) {
+            (None, None) => (bounds.moved(change.replicas, change.ceiling), None),
+            (Some(restart), _) => {
                 let begun = restart.begin(&bounds, change).await;
                 let (to, ledger) = begun.map_err(|problem| ActuateError::Deferred { problem })?;
-                (to, Some(ledger))
+                (to, Some((RESTARTS, ledger.text())))
+            }
+            (None, Some(batch)) => {
+                let moved = batch.moved(&bounds, change.replicas);
+                let (to, changed) = moved.ok_or_else(|| failed("its runs are not known"))?;
+                (to, Some((CHANGES, changed.text())))
             }
         };
-        self.send(fence, |fenced| self.patch(Some((&bounds, to)), ledger.as_ref(), fenced)).await
+        self.send(fence, |fenced| self.patch(Some((&bounds, to)), mark.as_ref(), fenced)).await
     }
 
-    /// Writes down what became of a restart, or undoes it.
+    /// Writes down what became of the last change, or undoes it.
     async fn follow(&self) -> Result<(), ActuateError> {
-        let Some((restart, known)) = self.restart.as_ref().and_then(|it| Some((it, it.known()?))) else {
-            return Ok(());
-        };
+        let Some((mark, back, why)) = self.due() else { return Ok(()) };
         let Some(fence) = self.seen.last() else { return Ok(()) };
-        let (ledger, back, why) = match &known.verdict {
-            Verdict::Free | Verdict::Wait(_) | Verdict::Unfit(_) => return Ok(()),
-            Verdict::Note(ledger, why) => (ledger, None, why),
-            Verdict::Undo(ledger, range, why) => (ledger, Some(*range), why),
-        };
         let bounds = self.known();
         let spec = bounds.as_ref().zip(back);
-        self.send(&fence, |fenced| self.patch(spec, Some(ledger), fenced)).await?;
-        restart.forget();
+        self.send(&fence, |fenced| self.patch(spec, Some(&mark), fenced)).await?;
+        self.forget();
         tracing::info!(workload = %self.policy, "{}: {why}", self.name);
         Ok(())
+    }
+
+    /// The mark to be written, the bounds that are to be back, and why.
+    fn due(&self) -> Option<((&'static str, String), Option<Range>, String)> {
+        if let Some(known) = self.restart.as_ref().and_then(Restart::known) {
+            return match known.verdict {
+                Verdict::Free | Verdict::Wait(_) | Verdict::Unfit(_) => None,
+                Verdict::Note(ledger, why) => Some(((RESTARTS, ledger.text()), None, why)),
+                Verdict::Undo(ledger, back, why) => Some(((RESTARTS, ledger.text()), Some(back), why)),
+            };
+        }
+        match self.batch.as_ref()?.known()?.verdict {
+            batch::Verdict::Free | batch::Verdict::Wait(_) => None,
+            batch::Verdict::Note(changed, why) => Some(((CHANGES, changed.text()), None, why)),
+            batch::Verdict::Undo(changed, back, why) => Some(((CHANGES, changed.text()), Some(back), why)),
+        }
     }
 
     async fn send(
@@ -249,11 +298,16 @@ impl SparkBounds {
     }
 
     /// The whole of what is written. Our marks go with `metadata`.
-    fn patch(&self, spec: Option<(&Bounds, Range)>, ledger: Option<&Ledger>, mut metadata: Value) -> Value {
+    fn patch(
+        &self,
+        spec: Option<(&Bounds, Range)>,
+        mark: Option<&(&str, String)>,
+        mut metadata: Value,
+    ) -> Value {
         if let Some(metadata) = metadata.as_object_mut() {
             let mut marks = json!({POLICY: self.policy.to_string()});
-            if let (Some(ledger), Some(marks)) = (ledger, marks.as_object_mut()) {
-                marks.insert(RESTARTS.to_owned(), ledger.text().into());
+            if let (Some((name, text)), Some(marks)) = (mark, marks.as_object_mut()) {
+                marks.insert((*name).to_owned(), text.as_str().into());
             }
             metadata.insert("annotations".to_owned(), marks);
         }
@@ -270,6 +324,10 @@ impl SparkBounds {
         match (self.kind, &self.restart) {
             (Kind::Scheduled, _) if self.advisory => {
                 "rung recommend: maxRung allows no more; nextRun would write the template".to_owned()
+            }
+            (Kind::Scheduled, _) if self.batch.is_some() => {
+                "rung nextRun, by what its last runs needed: holds from the next run on, and disturbs none"
+                    .to_owned()
             }
             (Kind::Scheduled, _) => "rung nextRun: holds from the next run on, and disturbs none; \
                  restart is only for a sparkApplication that streams"
@@ -326,8 +384,11 @@ impl Actuator for SparkBounds {
         let bounds = self.known()?;
         let worth = self.restart.as_ref().map(|restart| restart.worth(&bounds, change));
         let note = worth.as_ref().and_then(|worth| worth.as_ref().err()).map(String::as_str);
-        let patch =
-            self.patch(Some((&bounds, bounds.moved(change.replicas, change.ceiling))), None, json!({}));
+        let to = match &self.batch {
+            Some(batch) => batch.moved(&bounds, change.replicas)?.0,
+            None => bounds.moved(change.replicas, change.ceiling),
+        };
+        let patch = self.patch(Some((&bounds, to)), None, json!({}));
         let command = format!("kubectl patch {} {} --type merge -p '{patch}'", self.kind.name(), self.name);
         let rung = self.on_rung();
         let lines = [Some(rung.as_str()), note, Some(&command)].into_iter().flatten().chain(bounds.advice);

@@ -5,6 +5,7 @@
 //! where they would be taken for rest and haste; and executors that come or go count from the next batch on.
 
 mod busy;
+mod runs;
 mod steady;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use self::busy::Busy;
+pub(super) use self::runs::Runs;
 use super::Source;
 use super::kafka::{Cluster, Commit, Group, View};
 use crate::engine::observation::{
