@@ -14,6 +14,7 @@ use super::bounds::{Bounds, Range};
 use crate::engine::observation::TargetHold;
 use crate::policy::Replicas;
 use crate::policy::source::SparkRuns;
+use crate::policy::units::records_f64;
 use crate::spark::history::History;
 use crate::spark::replay::{Run, Sizes, quantile, sizes};
 
@@ -129,6 +130,15 @@ impl Batch {
         let known = Known { at: now, runs, verdict };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
         Ok(known)
+    }
+
+    /// Seconds that a task took on average.
+    pub(super) fn task_seconds(&self) -> Option<f64> {
+        let known = self.known()?;
+        let stages = || known.runs.iter().flat_map(|run| &run.stages);
+        let tasks: u64 = stages().map(|stage| stage.tasks).sum();
+        let worked: u64 = stages().map(|stage| stage.worked).sum();
+        (tasks > 0).then(|| records_f64(worked) / records_f64(tasks) / 1000.0)
     }
 
     /// The bounds for a run with so many executors at most, and what to write down with them.

@@ -41,7 +41,7 @@ impl std::fmt::Display for Range {
 }
 
 /// An application's executor bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bounds {
     pub(super) range: Range,
     /// The most that quotas leave room for.
@@ -50,8 +50,8 @@ pub(super) struct Bounds {
     typed: bool,
     /// Stated in `sparkConf`.
     conf: bool,
-    /// What else would make dynamic allocation behave, in words.
-    pub(super) advice: Vec<&'static str>,
+    /// The application's own spec.
+    pub(super) spec: Value,
 }
 
 impl Bounds {
@@ -88,9 +88,8 @@ impl Bounds {
         let upper =
             upper.ok_or_else(|| format!("it states no {UPPER}, so it takes all there is: state one"))?;
         let conf = [LOWER, UPPER, INITIAL].iter().any(|field| conf(field).is_some());
-        let advice = advice(spec);
         let range = Range { lower: lower.unwrap_or(Replicas(0)), upper, initial };
-        Ok(Self { range, room: None, typed: typed.is_some(), conf, advice })
+        Ok(Self { range, room: None, typed: typed.is_some(), conf, spec: spec.clone() })
     }
 
     /// The range for other bounds, no larger than there is room for.
@@ -123,29 +122,6 @@ impl Bounds {
         let typed = typed.into_iter().filter(|_| self.typed);
         typed.chain(conf.into_iter().filter(|_| self.conf)).collect()
     }
-}
-
-/// What stock dynamic allocation lacks by default: nothing that it does depends on triggers or on lag, and what
-/// holds data is kept for ever.
-fn advice(spec: &Value) -> Vec<&'static str> {
-    let conf = |key: &str| spec.get("sparkConf")?.get(key)?.as_str();
-    let mut advice = Vec::new();
-    if conf("spark.decommission.enabled") != Some("true") {
-        advice.push("set spark.decommission.enabled=true: executors then end their tasks before they leave");
-    }
-    let typed = spec.pointer("/dynamicAllocation/shuffleTrackingTimeout").is_some_and(|span| !span.is_null());
-    if !typed && conf("spark.dynamicAllocation.shuffleTracking.timeout").is_none() {
-        advice.push(
-            "set spark.dynamicAllocation.shuffleTracking.timeout: executors that hold shuffle data never leave without",
-        );
-    }
-    if conf("spark.dynamicAllocation.executorIdleTimeout").is_none() {
-        advice.push(
-            "set spark.dynamicAllocation.executorIdleTimeout to three trigger intervals of a stream, at least: at 60s \
-             a shorter interval keeps every executor, and a longer one drops and starts them in each",
-        );
-    }
-    advice
 }
 
 fn whole(count: Option<u64>, field: &str) -> Result<Replicas, String> {
@@ -236,20 +212,6 @@ mod tests {
         let both = both.to(both.range.to(Replicas(3), Replicas(9)));
         assert_eq!(both["dynamicAllocation"]["maxExecutors"], 9);
         assert_eq!(both["sparkConf"]["spark.dynamicAllocation.maxExecutors"], "9");
-    }
-
-    #[test]
-    fn what_dynamic_allocation_lacks_is_said() {
-        let advice = |conf: Value| {
-            let mut spec = typed(1, 2);
-            spec["sparkConf"] = conf;
-            Bounds::find(Kind::Application, &object(Kind::Application, spec, &json!({}))).unwrap().advice
-        };
-        assert_eq!(advice(json!({})).len(), 3);
-        let some = advice(json!({
-            "spark.decommission.enabled": "true", "spark.dynamicAllocation.shuffleTracking.timeout": "10m",
-        }));
-        assert!(matches!(some.as_slice(), [one] if one.contains("executorIdleTimeout")), "{some:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub(super) mod batch;
 mod bounds;
+mod hygiene;
 mod ledger;
 mod quota;
 pub(super) mod restart;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 
 use self::batch::{Batch, CHANGES};
 use self::bounds::{Bounds, Range};
+use self::hygiene::{Habits, advice};
 use self::ledger::{Ledger, RESTARTS};
 use self::quota::{Room, Size};
 use self::restart::Restart;
@@ -37,6 +39,7 @@ use super::sighting::{LastSeen, Sighting, fence};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
 use crate::engine::observation::{Fence, LimitCause, Price, TargetLimit, TargetReading};
+use crate::policy::source::SourceSpec;
 use crate::policy::{Policy, Replicas, WorkloadId};
 
 const API_VERSION: &str = "sparkoperator.k8s.io/v1beta2";
@@ -82,6 +85,8 @@ pub struct SparkBounds {
     restart: Option<Restart>,
     /// Where it goes by its last runs.
     batch: Option<Batch>,
+    /// Seconds between two triggers of the stream that it is, where the policy tells.
+    trigger_seconds: Option<f64>,
     seen: LastSeen,
     bounds: Mutex<Option<Bounds>>,
 }
@@ -112,6 +117,13 @@ impl SparkBounds {
             advisory,
             restart,
             batch,
+            trigger_seconds: policy.sources.iter().find_map(|source| match source {
+                SourceSpec::Spark(query) => Some(query.trigger_interval.as_secs_f64()),
+                SourceSpec::KafkaLag(_)
+                | SourceSpec::Prometheus(_)
+                | SourceSpec::FlinkJob(_)
+                | SourceSpec::SparkRuns(_) => None,
+            }),
             seen: LastSeen::default(),
             bounds: Mutex::default(),
         }
@@ -319,6 +331,13 @@ impl SparkBounds {
         }
     }
 
+    /// What would make dynamic allocation behave.
+    fn advice(&self, bounds: &Bounds) -> Vec<String> {
+        let task_seconds = self.batch.as_ref().and_then(Batch::task_seconds);
+        let habits = Habits { trigger_seconds: self.trigger_seconds, task_seconds };
+        advice(&bounds.spec, bounds.range, habits)
+    }
+
     /// Which rung it is on, and why on no higher one.
     fn on_rung(&self) -> String {
         match (self.kind, &self.restart) {
@@ -375,23 +394,21 @@ impl Actuator for SparkBounds {
 
     fn rung(&self) -> Option<String> {
         let bounds = self.known()?;
-        let rung = self.on_rung();
-        let lines: Vec<&str> = [rung.as_str()].into_iter().chain(bounds.advice).collect();
+        let lines: Vec<String> = [self.on_rung()].into_iter().chain(self.advice(&bounds)).collect();
         Some(lines.join("; "))
     }
 
     fn plan(&self, change: &Change) -> Option<String> {
         let bounds = self.known()?;
         let worth = self.restart.as_ref().map(|restart| restart.worth(&bounds, change));
-        let note = worth.as_ref().and_then(|worth| worth.as_ref().err()).map(String::as_str);
+        let note = worth.as_ref().and_then(|worth| worth.clone().err());
         let to = match &self.batch {
             Some(batch) => batch.moved(&bounds, change.replicas)?.0,
             None => bounds.moved(change.replicas, change.ceiling),
         };
         let patch = self.patch(Some((&bounds, to)), None, json!({}));
         let command = format!("kubectl patch {} {} --type merge -p '{patch}'", self.kind.name(), self.name);
-        let rung = self.on_rung();
-        let lines = [Some(rung.as_str()), note, Some(&command)].into_iter().flatten().chain(bounds.advice);
-        Some(lines.collect::<Vec<_>>().join("; "))
+        let lines = [Some(self.on_rung()), note, Some(command)].into_iter().flatten();
+        Some(lines.chain(self.advice(&bounds)).collect::<Vec<_>>().join("; "))
     }
 }
