@@ -78,6 +78,7 @@ impl Args {
             | SourceSpec::KafkaLag(_)
             | SourceSpec::FlinkJob(_)
             | SourceSpec::FlinkResource(_)
+            | SourceSpec::SparkRuns(_)
             | SourceSpec::Spark(_) => None,
         });
         let names: Vec<&String> = settings.connections.prometheus.keys().collect();

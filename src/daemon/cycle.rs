@@ -58,23 +58,21 @@ impl Workload {
         self.memory = after;
         let fence = observation.target.fence.as_ref();
         let outcome = match &decision.change {
-            None => {
-                if self.mode == Mode::Apply && in_force() {
-                    self.uphold(now, patience).await;
-                }
-                Outcome::Held
-            }
+            None => Outcome::Held,
             Some(change) if self.mode == Mode::Apply && in_force() => {
                 self.carry_out(change, fence, patience).await
             }
             Some(_) => Outcome::Recommended,
         };
+        let tended = outcome == Outcome::Held && self.mode == Mode::Apply && !self.policy.rules.paused;
+        let outcome = if tended && in_force() { self.tend(now, patience).await } else { outcome };
         let plan = match &decision.change {
             Some(change) => self.target.plan(change),
             None => self.target.advice(),
         };
         Turn {
             plan,
+            rung: self.target.rung(),
             workload: self.policy.id.clone(),
             target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
             at: now,
@@ -102,10 +100,12 @@ impl Workload {
         Observation { target: target.unwrap_or_else(|_| unread(now, long)), sources }
     }
 
-    /// Puts back what an earlier turn wrote and the target has lost.
-    async fn uphold(&self, now: Timestamp, patience: Duration) {
-        if let Ok(Err(error)) = tokio::time::timeout(patience, self.target.uphold(now)).await {
-            tracing::warn!("{}: what was applied before could not be put back: {error}", self.policy.id);
+    /// Sees what was written earlier through.
+    async fn tend(&self, now: Timestamp, patience: Duration) -> Outcome {
+        match tokio::time::timeout(patience, self.target.tend(now)).await {
+            // Whatever is still due is due at the next turn.
+            Ok(Ok(()) | Err(ActuateError::Conflict)) | Err(_) => Outcome::Held,
+            Ok(Err(error)) => Outcome::Failed { problem: error.to_string() },
         }
     }
 
@@ -125,6 +125,7 @@ impl Workload {
         match applied.unwrap_or_else(|_| Err(unanswered())) {
             Ok(()) => Outcome::Applied,
             Err(ActuateError::Conflict) => Outcome::Conflicted,
+            Err(ActuateError::Deferred { problem }) => Outcome::Deferred { problem },
             Err(error @ ActuateError::Owned { .. }) => Outcome::Yielded { problem: error.to_string() },
             Err(error @ (ActuateError::Forbidden { .. } | ActuateError::Failed { .. })) => {
                 Outcome::Failed { problem: error.to_string() }

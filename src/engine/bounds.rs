@@ -55,6 +55,7 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
                 LimitCause::Quarantine => {
                     (Reason::Quarantined, "the job failed again and again with more than")
                 }
+                LimitCause::Quota => (Reason::QuotaReached, "quotas leave room for"),
             };
             let detail = format!("{} needed, {what} {}", draft.to, limit.most);
             draft.set(Stage::Damp, most, reason, detail);

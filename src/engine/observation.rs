@@ -109,6 +109,8 @@ pub enum LimitCause {
     MaxParallelism,
     /// Flink: with more than this the job failed again and again.
     Quarantine,
+    /// Spark: a ResourceQuota leaves room for no more executors.
+    Quota,
 }
 
 /// Why a target must be left alone.

@@ -100,7 +100,10 @@ impl Clusters {
                     Finder { kind: job.kind, namespace: namespace.to_owned(), name: job.name.clone() };
                 self.resource(finder, job.cluster.as_deref())
             }
-            SourceSpec::KafkaLag(_) | SourceSpec::Prometheus(_) | SourceSpec::Spark(_) => Err(String::new()),
+            SourceSpec::KafkaLag(_)
+            | SourceSpec::Prometheus(_)
+            | SourceSpec::Spark(_)
+            | SourceSpec::SparkRuns(_) => Err(String::new()),
         }
     }
 

@@ -268,6 +268,8 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
         connections.prometheus.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let flink: Vec<_> = connections.flink.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let spark: Vec<_> = connections.spark.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
+    let history: Vec<_> =
+        connections.spark_history.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let namespace = &policy.id.namespace;
     let mut flaws = Vec::new();
     let own = policy.target.flink();
@@ -302,6 +304,9 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
             SourceSpec::FlinkResource(job) => {
                 let named = job.cluster.iter();
                 named.map(|cluster| ("Flink", at("flinkResource.cluster"), cluster, &flink)).collect()
+            }
+            SourceSpec::SparkRuns(runs) => {
+                vec![("Spark history", at("sparkRuns.history"), &runs.history, &history)]
             }
             SourceSpec::FlinkJob(job) => vec![("Flink", at("flinkJob.cluster"), &job.cluster, &flink)],
         }

@@ -21,6 +21,8 @@ pub enum SourceSpec {
     FlinkJob(#[garde(dive)] FlinkJob),
     /// The same of the job of an object of the Flink Kubernetes Operator.
     FlinkResource(#[garde(dive)] FlinkResourceJob),
+    /// Executors that the last runs of a Spark batch needed, as a history server tells: its backlog, in executors.
+    SparkRuns(#[garde(dive)] SparkRuns),
 }
 
 /// The backlog of one consumer group. Option names are KEDA's where KEDA has the option.
@@ -195,4 +197,17 @@ pub enum FlinkKind {
     FlinkDeployment,
     /// A job on a FlinkDeployment without one.
     FlinkSessionJob,
+}
+
+/// The finished runs of one Spark application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct SparkRuns {
+    /// The history server's name in the settings.
+    #[garde(length(min = 1))]
+    pub history: String,
+    /// The application's name as the history server tells it; a `*` at its end stands for anything.
+    #[garde(length(min = 1))]
+    pub app: String,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::names::subdomain;
 use super::rules::MetricTarget;
 use super::source::{FlinkJob, FlinkKind, FlinkResourceJob, SourceSpec};
+use super::units::TimeSpan;
 
 /// The one object that a policy moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -26,8 +27,8 @@ pub enum TargetSpec {
     FlinkSessionJob(#[garde(dive)] FlinkResource),
     /// Executor bounds of a ScheduledSparkApplication (kubeflow operator), which hold from its next run on.
     ScheduledSparkApplication(#[garde(dive)] ScheduledSparkTarget),
-    /// Executor bounds of a SparkApplication (kubeflow operator): shown and never written, since Spark takes
-    /// none while it runs.
+    /// Executor bounds of a SparkApplication (kubeflow operator). Spark takes none while it runs, so they are only
+    /// shown, unless the policy allows to restart a streaming application for them.
     SparkApplication(#[garde(dive)] SparkTarget),
 }
 
@@ -50,7 +51,7 @@ impl TargetSpec {
     pub fn is_advisory(&self) -> bool {
         match self {
             Self::ScheduledSparkApplication(target) => target.max_rung < Rung::NextRun,
-            Self::SparkApplication(_) => true,
+            Self::SparkApplication(target) => target.max_rung < Rung::Restart,
             Self::ScaleTargetRef(_)
             | Self::HorizontalPodAutoscaler(_)
             | Self::ScaledObject(_)
@@ -232,13 +233,59 @@ pub struct ScheduledSparkTarget {
     pub max_rung: Rung,
 }
 
-/// A SparkApplication whose executor bounds are worked out.
+/// A SparkApplication whose executor bounds are worked out, and where allowed put in force by a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SparkTarget {
     /// Name, in the policy's namespace.
     #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
+    /// The most that may be done to it.
+    #[serde(default = "recommend")]
+    #[garde(skip)]
+    pub max_rung: Rung,
+    /// How often, and with what care, it may be restarted.
+    #[serde(default)]
+    #[garde(dive)]
+    pub restart: RestartRules,
+}
+
+fn recommend() -> Rung {
+    Rung::Recommend
+}
+
+/// What a streaming application's restarts are held to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[garde(allow_unvalidated)]
+pub struct RestartRules {
+    /// The least time between two restarts.
+    pub spacing: TimeSpan,
+    /// The most restarts within any 24 hours.
+    #[garde(range(min = 1, max = 48))]
+    pub per_day: u32,
+    /// The most of them that make it smaller.
+    #[garde(range(max = 48))]
+    pub lower_per_day: u32,
+    /// How long it must have run before it is restarted.
+    pub warmup: TimeSpan,
+    /// How long it may take until it runs with the new bounds and commits batches; else it gets its old ones back.
+    pub prove_within: TimeSpan,
+    /// How long it is left alone after a restart that failed.
+    pub freeze: TimeSpan,
+}
+
+impl Default for RestartRules {
+    fn default() -> Self {
+        Self {
+            spacing: TimeSpan::from_secs(30 * 60),
+            per_day: 6,
+            lower_per_day: 2,
+            warmup: TimeSpan::from_secs(10 * 60),
+            prove_within: TimeSpan::from_secs(5 * 60),
+            freeze: TimeSpan::from_secs(6 * 3600),
+        }
+    }
 }
 
 /// What may be done to a Spark application, each rung more than the one before.
@@ -250,4 +297,7 @@ pub enum Rung {
     /// Bounds for the next run are written; no run is disturbed.
     #[default]
     NextRun,
+    /// A streaming application is restarted for new bounds: at a safe point, within a budget, proved, and rolled back
+    /// once where that fails.
+    Restart,
 }

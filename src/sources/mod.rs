@@ -44,5 +44,6 @@ pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &st
         SourceSpec::FlinkJob(job) => busy(format!("{}/{}", job.cluster, job.job)),
         SourceSpec::FlinkResource(job) => busy(format!("{}/{}", job.kind, job.name)),
         SourceSpec::Prometheus(query) => metric(query.server.clone(), query.means),
+        SourceSpec::SparkRuns(runs) => metric(format!("{}/{}", runs.history, runs.app), Meaning::Backlog),
     }
 }

@@ -397,12 +397,12 @@ async fn a_move_that_the_job_does_not_bear_is_taken_back() {
         fails(after);
         runs(parallelism);
         actuator.observe(at(second)).await;
-        actuator.uphold(at(second)).await.unwrap();
+        actuator.tend(at(second)).await.unwrap();
         assert_eq!(manager.sent().len(), 1, "{after}: a TaskManager may be lost");
     }
     fails(61_000);
     actuator.observe(at(75)).await;
-    actuator.uphold(at(75)).await.unwrap();
+    actuator.tend(at(75)).await.unwrap();
     let before = json!({"parallelism": {"lowerBound": 1, "upperBound": 2}});
     let path = format!("PUT {job}/resource-requirements");
     assert_eq!(manager.sent()[1..], [(path, json!({SOURCE: before, WORK: before}))]);
@@ -411,7 +411,7 @@ async fn a_move_that_the_job_does_not_bear_is_taken_back() {
     manager.change(&job, |it| it["state"] = "RUNNING".into());
     let limit = actuator.observe(at(90)).await.limit;
     assert_eq!(limit, Some(TargetLimit { most: Replicas(3), cause: LimitCause::Quarantine }));
-    actuator.uphold(at(90)).await.unwrap();
+    actuator.tend(at(90)).await.unwrap();
     assert_eq!(manager.sent().len(), 2);
     let limit = actuator.observe(at(3700)).await.limit;
     assert_eq!(limit, Some(TargetLimit { most: Replicas(8), cause: LimitCause::Slots }), "an hour later");

@@ -196,7 +196,7 @@ async fn a_job_that_begins_anew_is_given_back_what_it_had() {
     let turn = async |second: i64| {
         let now = now() + jiff::SignedDuration::from_secs(second);
         let hold = actuator.observe(now).await.hold;
-        actuator.uphold(now).await.unwrap();
+        actuator.tend(now).await.unwrap();
         hold
     };
     let job = format!("/jobs/{}", manager.jid());

@@ -41,7 +41,10 @@ fn an_object_becomes_a_policy_and_the_rest_is_said(
         match source {
             SourceSpec::KafkaLag(kafka) => assert!(connections.kafka.contains_key(&kafka.cluster)),
             SourceSpec::Prometheus(query) => assert!(connections.prometheus.contains_key(&query.server)),
-            SourceSpec::FlinkJob(_) | SourceSpec::FlinkResource(_) | SourceSpec::Spark(_) => {
+            SourceSpec::FlinkJob(_)
+            | SourceSpec::FlinkResource(_)
+            | SourceSpec::Spark(_)
+            | SourceSpec::SparkRuns(_) => {
                 unreachable!("KEDA has no such trigger")
             }
         }
@@ -128,7 +131,8 @@ fn a_query_means_what_it_is_said_to_mean(
         SourceSpec::KafkaLag(_)
         | SourceSpec::FlinkJob(_)
         | SourceSpec::FlinkResource(_)
-        | SourceSpec::Spark(_) => unreachable!(),
+        | SourceSpec::Spark(_)
+        | SourceSpec::SparkRuns(_) => unreachable!(),
     });
     assert_eq!(found, query.map(|query| (means, query.to_owned())));
 }

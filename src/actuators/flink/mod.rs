@@ -404,7 +404,7 @@ impl Actuator for JobActuator {
         Box::pin(self.write(change, fence))
     }
 
-    fn uphold(&self, now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
+    fn tend(&self, now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
         Box::pin(self.give_back(now))
     }
 

@@ -17,6 +17,7 @@ mod secure;
 mod servers;
 mod spark;
 mod spark_bounds;
+mod spark_restart;
 mod steady;
 mod storm;
 mod takeover;
@@ -58,6 +59,7 @@ scenarios! {
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
     "spark-workers": 3, spark::workers_follow_a_streaming_query;
     "flink-steps": 2, flink::in_place_up_and_down;
+    "spark-restart": 3, spark_restart::proved_or_rolled_back;
     "flink-slots": 2, flink::too_few_slots;
     "flink-deployment": 2, flink_operator::in_place;
     "flink-redeploy": 2, flink_operator::redeploy;
