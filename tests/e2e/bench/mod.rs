@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Only the step, with the tuning that is there, without KEDA's defaults: for a look
     #[arg(long)]
     quick: bool,
+    /// Do not tune KEDA: take the tuning that is there, or what the last whole run found
+    #[arg(long)]
+    tuned: bool,
     /// Forget what was measured before; otherwise it is gone on with
     #[arg(long)]
     fresh: bool,
@@ -47,7 +50,7 @@ pub(crate) struct Args {
     compression: u64,
 }
 
-/// Found by the last whole run: what `--quick` takes where nothing has been tuned here.
+/// Found by the last whole run: what `--quick` and `--tuned` take where nothing has been tuned here.
 const TUNED: Tuning =
     Tuning { lag_threshold: 1000, polling_interval: 30, behavior: contender::Behavior::Brisk };
 
@@ -79,7 +82,7 @@ pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
     let wanted = plan.iter().any(|(name, _)| contender(name, TUNED) != contender(name, Tuning::DEFAULT));
     let tuned = match store.tuning()? {
         Some(tuned) if !again => tuned,
-        _ if !again && (args.quick || args.report || !wanted) => TUNED,
+        _ if !again && (args.quick || args.tuned || args.report || !wanted) => TUNED,
         _ => tune(&store, &mut ring).await?,
     };
     let mut left: Vec<_> = plan
