@@ -16,6 +16,7 @@ demo: setup ## A day of an embedded simulated cluster in about a minute.
 test: setup ## Format, lints, and every test that needs no server.
 	cargo fmt --all -- --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --test e2e -- -D warnings
 	cargo test
 
 e2e-setup: setup ## Install the real servers into $$TIDEGATE_CACHE.

@@ -146,7 +146,7 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
         block_on(async move {
-            let stuck = move || tell.send(released.recv_timeout(Duration::from_secs(60)));
+            let stuck = move || tell.send(released.recv_timeout(Duration::from_mins(1)));
             drop(tokio::task::spawn_blocking(stuck));
             Ok(())
         })

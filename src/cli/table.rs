@@ -88,9 +88,9 @@ fn cells(report: &WorkloadReport) -> [String; HEADINGS.len()] {
         report.target.clone(),
         replicas(report.current),
         wanted(report),
-        report.backlog.map_or_else(unknown, |records| number(records_f64(records))),
-        report.backlog_age_seconds.map_or_else(unknown, seconds),
-        report.arrival_rate.map_or_else(unknown, |rate| number(rate) + "/s"),
+        report.backlog.map_or_else(unknown, |records| number(records_f64(records)).to_string()),
+        report.backlog_age_seconds.map_or_else(unknown, |age| seconds(age).to_string()),
+        report.arrival_rate.map_or_else(unknown, |rate| format!("{}/s", number(rate))),
     ]
 }
 

@@ -14,7 +14,7 @@ use crate::record::memory_store::MemoryStore;
 use crate::record::metrics::Metrics;
 
 /// How often changed memory is written.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked whether there is a workload of which nothing was ever written, or whose target was
 /// taken or taken over. Old memory is enough to learn from what a restart finds; no memory is not, and whose a
 /// target was is nowhere else.

@@ -82,7 +82,7 @@ fn raise(
     if to <= draft.current || (to == draft.floor.replicas && needed <= draft.current) {
         return None;
     }
-    let detail = format!("{} records/s to cover", number(need.demand));
+    let detail = format_args!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
     up::known(draft, rules, memory, belief, (objective, rate, low), need);
     meet_demand(draft, rules, belief);
@@ -199,15 +199,16 @@ fn lower(
     let asked = Need { replicas: wanted, quotient: quotient.min(wanted), demand: load.demand(), hot };
     let (to, binding) = bounds::apply(draft, rules, belief, asked);
     let candidate = memory.highest.push(now, to, rules.down_window_seconds(), Side::High);
-    let covered = format!("{} records/s to cover", number(load.demand()));
+    let covered = format_args!("{} records/s to cover", number(load.demand()));
     if to < draft.current {
         let fewer = known.is_some_and(|known| known < draft.current);
-        let (reason, detail) = if fewer || belief.capacity.basis != CapacityBasis::Unknown {
-            (Reason::LoadNeedsFewer, format!("{covered}: {to} would do"))
+        if fewer || belief.capacity.basis != CapacityBasis::Unknown {
+            let detail = format_args!("{covered}: {to} would do");
+            draft.set(Stage::Size, to, Reason::LoadNeedsFewer, detail);
         } else {
-            (Reason::Probing, format!("{covered} have been no trouble for long: one step down, to learn"))
-        };
-        draft.set(Stage::Size, to, reason, detail);
+            let detail = format_args!("{covered} have been no trouble for long: one step down, to learn");
+            draft.set(Stage::Size, to, Reason::Probing, detail);
+        }
         let heading = heading.unwrap_or(to).min(to);
         down::judge(draft, memory, belief, objective, (candidate, known, heading), now);
         if let Some((Reason::HotPartition, detail)) = binding
@@ -217,12 +218,15 @@ fn lower(
             draft.hold(Stage::Down, Reason::HotPartition, detail);
         }
     } else {
-        let (reason, detail) = match binding {
-            Some(binding) => binding,
-            None if belief.overdue => (Reason::CatchingUp, format!("{covered}, and records are overdue")),
-            None => (Reason::AtNeed, size::fit(belief, draft.current, load)),
-        };
-        draft.set(Stage::Size, draft.current, reason, detail);
+        let fit = size::fit(belief, draft.current, load);
+        match binding {
+            Some((reason, detail)) => draft.hold(Stage::Size, reason, detail),
+            None if belief.overdue => {
+                let detail = format_args!("{covered}, and records are overdue");
+                draft.hold(Stage::Size, Reason::CatchingUp, detail);
+            }
+            None => draft.hold(Stage::Size, Reason::AtNeed, fit),
+        }
     }
     known
 }

@@ -133,7 +133,7 @@ pub(crate) fn judge(
         }
     }
     let (to, saved) = best;
-    let detail = format!(
+    let detail = format_args!(
         "{to} would do, has done for {} and can be expected to for {}: {} replica-seconds saved, where moving \
          down and up again costs {}",
         seconds(memory.holds.lasted(to.0, now)),

@@ -1,5 +1,7 @@
 //! A decision in the making: the number so far, the reason that bound it, and the trail.
 
+use std::fmt::Display;
+
 use super::decision::{Stage, Step};
 use super::observation::{TargetLimit, TargetReading};
 use super::reason::Reason;
@@ -21,13 +23,13 @@ pub(crate) struct Draft {
     pub(crate) floor: Floor,
     /// What the target cannot go beyond now.
     pub(crate) limit: Option<TargetLimit>,
-    /// Every word so far.
-    pub(crate) trail: Vec<Step>,
+    /// Every word so far; `None` where nobody reads them.
+    pub(crate) trail: Option<Vec<Step>>,
 }
 
 impl Draft {
-    /// Starts at what is.
-    pub(crate) fn new(target: &TargetReading, current: Replicas) -> Self {
+    /// Starts at what is; in words, or without any.
+    pub(crate) fn new(target: &TargetReading, current: Replicas, words: bool) -> Self {
         // A lower bound of 0 rests nobody: whoever moves the replicas above it may have woken them.
         let may_run = target.ceiling.is_some() && target.ready != Some(Replicas(0));
         let at_rest = current.0 == 0 && !may_run;
@@ -38,29 +40,35 @@ impl Draft {
             reason: Reason::AtNeed,
             floor: Floor::default(),
             limit: target.limit,
-            trail: Vec::new(),
+            trail: words.then(Vec::new),
         }
     }
 
     /// Changes the number, or says why it stays. What was merely noted in the same words just before is not
     /// said twice.
-    pub(crate) fn set(&mut self, stage: Stage, to: Replicas, reason: Reason, detail: String) {
-        self.trail.pop_if(|last| {
-            last.from == last.to && (last.stage, last.reason, &last.detail) == (stage, reason, &detail)
-        });
-        self.trail.push(Step { stage, from: Some(self.to), to: Some(to), reason, detail });
+    pub(crate) fn set(&mut self, stage: Stage, to: Replicas, reason: Reason, detail: impl Display) {
+        if let Some(trail) = &mut self.trail {
+            let detail = detail.to_string();
+            trail.pop_if(|last| {
+                last.from == last.to && (last.stage, last.reason, &last.detail) == (stage, reason, &detail)
+            });
+            trail.push(Step { stage, from: Some(self.to), to: Some(to), reason, detail });
+        }
         self.to = to;
         self.reason = reason;
     }
 
     /// Back to what is.
-    pub(crate) fn hold(&mut self, stage: Stage, reason: Reason, detail: String) {
+    pub(crate) fn hold(&mut self, stage: Stage, reason: Reason, detail: impl Display) {
         self.set(stage, self.current, reason, detail);
     }
 
     /// Says something that does not change the number.
-    pub(crate) fn note(&mut self, stage: Stage, reason: Reason, detail: String) {
-        self.trail.push(Step { stage, from: Some(self.to), to: Some(self.to), reason, detail });
+    pub(crate) fn note(&mut self, stage: Stage, reason: Reason, detail: impl Display) {
+        let at = Some(self.to);
+        if let Some(trail) = &mut self.trail {
+            trail.push(Step { stage, from: at, to: at, reason, detail: detail.to_string() });
+        }
     }
 
     /// Whether the number lies over what is.
@@ -88,13 +96,13 @@ mod tests {
             reason: Reason::AtNeed,
             floor: Floor::default(),
             limit: None,
-            trail: Vec::new(),
+            trail: Some(Vec::new()),
         };
         let word = || "9 needed, maxReplicas is 6".to_owned();
         draft.note(Stage::Size, Reason::AtMaxReplicas, word());
         draft.set(Stage::Size, to, Reason::AtMaxReplicas, word());
-        assert_eq!((draft.trail.len(), draft.reason), (1, Reason::AtMaxReplicas));
+        assert_eq!((draft.trail.as_ref().unwrap().len(), draft.reason), (1, Reason::AtMaxReplicas));
         draft.set(Stage::Damp, to, Reason::AtMaxReplicas, word());
-        assert_eq!(draft.trail.len(), 2, "another stage has a word of its own");
+        assert_eq!(draft.trail.as_ref().unwrap().len(), 2, "another stage has a word of its own");
     }
 }

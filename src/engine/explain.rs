@@ -1,5 +1,8 @@
 //! Stage 9: the decision in words.
 
+use std::cmp::Ordering;
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::decision::{Decision, Stage, Verdict};
@@ -8,16 +11,21 @@ use crate::policy::Rules;
 use crate::policy::preset::{Knobs, Preset};
 use crate::policy::units::{Replicas, records_f64};
 
-/// A figure for people: `1,200`, `205`, `7.5`, `0.04`.
-pub(crate) fn number(value: f64) -> String {
+/// A figure for people: `1,200`, `205`, `7.5`, `0.04`. Spelt out only where it is read.
+pub(crate) fn number(value: f64) -> impl fmt::Display {
+    fmt::from_fn(move |to| spell(value, to))
+}
+
+fn spell(value: f64, to: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !value.is_finite() {
-        return "unlimited".to_owned();
+        return to.write_str("unlimited");
     }
+    let short = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned();
     if value.abs() < 0.995 {
-        return format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
+        return to.write_str(&short(format!("{value:.2}")));
     }
     if value.abs() < 99.5 {
-        return format!("{value:.1}").trim_end_matches('0').trim_end_matches('.').to_owned();
+        return to.write_str(&short(format!("{value:.1}")));
     }
     let digits = format!("{:.0}", value.abs());
     let mut grouped = String::from(if value < 0.0 { "-" } else { "" });
@@ -27,20 +35,22 @@ pub(crate) fn number(value: f64) -> String {
         }
         grouped.push(digit);
     }
-    grouped
+    to.write_str(&grouped)
 }
 
-/// A time for people: `45 s`, `12 min`, `3.5 h`.
-pub(crate) fn seconds(value: f64) -> String {
-    if !value.is_finite() {
-        "for ever".to_owned()
-    } else if value < 120.0 {
-        format!("{value:.0} s")
-    } else if value < 7200.0 {
-        format!("{} min", number(value / 60.0))
-    } else {
-        format!("{} h", number(value / 3600.0))
-    }
+/// A time for people: `45 s`, `12 min`, `3.5 h`. Spelt out only where it is read.
+pub(crate) fn seconds(value: f64) -> impl fmt::Display {
+    fmt::from_fn(move |to| {
+        if !value.is_finite() {
+            to.write_str("for ever")
+        } else if value < 120.0 {
+            write!(to, "{value:.0} s")
+        } else if value < 7200.0 {
+            write!(to, "{} min", number(value / 60.0))
+        } else {
+            write!(to, "{} h", number(value / 3600.0))
+        }
+    })
 }
 
 /// The decision in one sentence: the move, and the words of the stage that bound it.
@@ -160,15 +170,15 @@ pub fn render(decision: &Decision) -> String {
         ("arrives", estimate.arrival_rate.map(|rate| format!("{} records/s", number(rate)))),
         ("to be ready for", estimate.anticipated_rate.map(|rate| format!("{} records/s", number(rate)))),
         ("waits", estimate.backlog.map(|records| format!("{} records", number(records_f64(records))))),
-        ("oldest record", estimate.backlog_age_seconds.map(seconds)),
+        ("oldest record", estimate.backlog_age_seconds.map(|one| seconds(one).to_string())),
         (
             "one replica",
             estimate
                 .capacity_per_replica
                 .map(|rate| format!("{} records/s ({})", number(rate), estimate.capacity_basis)),
         ),
-        ("a move up takes", estimate.raise_seconds.map(seconds)),
-        ("a move down stops", estimate.lower_seconds.map(seconds)),
+        ("a move up takes", estimate.raise_seconds.map(|one| seconds(one).to_string())),
+        ("a move down stops", estimate.lower_seconds.map(|one| seconds(one).to_string())),
         ("partitions", estimate.partitions.map(|count| count.to_string())),
         ("needed", estimate.need.map(|count| count.to_string())),
     ];
@@ -195,11 +205,11 @@ pub fn render(decision: &Decision) -> String {
 }
 
 /// The verdict, as it lies between two counts.
-pub(crate) fn verdict(decision: &Decision) -> Verdict {
-    match (decision.current, decision.desired) {
-        (Some(from), Some(to)) if to > from => Verdict::Raise,
-        (Some(from), Some(to)) if to < from => Verdict::Lower,
-        _ => Verdict::Hold,
+pub(crate) fn verdict(from: Replicas, to: Replicas) -> Verdict {
+    match to.cmp(&from) {
+        Ordering::Greater => Verdict::Raise,
+        Ordering::Less => Verdict::Lower,
+        Ordering::Equal => Verdict::Hold,
     }
 }
 
@@ -211,12 +221,12 @@ mod tests {
     fn figures_read_well() {
         let cases = [(1200.0, "1,200"), (1_234_567.0, "1,234,567"), (205.4, "205"), (7.5, "7.5"), (2.0, "2")];
         for (value, text) in cases {
-            assert_eq!(number(value), text);
+            assert_eq!(number(value).to_string(), text);
         }
-        assert_eq!(number(0.04), "0.04");
-        assert_eq!(number(0.0), "0");
-        assert_eq!(seconds(45.2), "45 s");
-        assert_eq!(seconds(720.0), "12 min");
-        assert_eq!(seconds(f64::INFINITY), "for ever");
+        assert_eq!(number(0.04).to_string(), "0.04");
+        assert_eq!(number(0.0).to_string(), "0");
+        assert_eq!(seconds(45.2).to_string(), "45 s");
+        assert_eq!(seconds(720.0).to_string(), "12 min");
+        assert_eq!(seconds(f64::INFINITY).to_string(), "for ever");
     }
 }

@@ -64,21 +64,24 @@ pub(crate) struct Arrived {
 }
 
 impl Holds {
-    /// Takes in what has arrived. `sizes` are those worth watching with the records per second they process.
+    /// Takes in what has arrived. `sizes` are those worth watching, rising, with the records per second they
+    /// process.
     pub(crate) fn note(&mut self, now: Timestamp, arrived: Arrived, sizes: impl Iterator<Item = (u32, f64)>) {
-        let mut before = std::mem::take(&mut self.0).into_iter().peekable();
+        let mut at = 0;
         for (size, capacity) in sizes {
-            while before.next_if(|one| one.size < size).is_some() {}
-            let mut one = before.next_if(|one| one.size == size).unwrap_or(Hold {
-                size,
-                waits: 0.0,
-                since: None,
-                clearing: false,
-                past: VecDeque::new(),
-            });
-            one.note(now, arrived, capacity);
-            self.0.push(one);
+            // Almost always the same sizes as at the last look.
+            while self.0.get(at).is_some_and(|one| one.size < size) {
+                self.0.remove(at);
+            }
+            if self.0.get(at).is_none_or(|one| one.size != size) {
+                self.0.insert(at, Hold::new(size));
+            }
+            if let Some(one) = self.0.get_mut(at) {
+                one.note(now, arrived, capacity);
+            }
+            at += 1;
         }
+        self.0.truncate(at);
     }
 
     /// Nobody has looked for too long: what does now, does from now on.
@@ -109,6 +112,10 @@ impl Holds {
 }
 
 impl Hold {
+    fn new(size: u32) -> Self {
+        Self { size, waits: 0.0, since: None, clearing: false, past: VecDeque::new() }
+    }
+
     fn note(&mut self, now: Timestamp, arrived: Arrived, capacity: f64) {
         let rate = arrived.records / arrived.seconds;
         let ready = rate * arrived.allowed;

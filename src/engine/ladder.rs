@@ -92,6 +92,14 @@ impl Ladder {
     /// At most `most` of the counts from `least` (1 or more) to `greatest`: all, or as many as differ by enough
     /// to be worth telling apart.
     pub(crate) fn sizes(&self, least: u32, greatest: u32, most: u32) -> Vec<u32> {
+        let within = |rung: &u32| (least..=greatest).contains(rung);
+        if let Self::Rungs { rungs, .. } = self
+            && rungs.iter().copied().filter(within).nth(usize::try_from(most).unwrap_or(usize::MAX)).is_none()
+        {
+            let mut all = Vec::with_capacity(rungs.len());
+            all.extend(rungs.iter().copied().filter(within));
+            return all;
+        }
         let (first, span) = (f64::from(least), f64::from(greatest) / f64::from(least));
         let apart = span.powf(1.0 / f64::from(most.saturating_sub(1).max(1)));
         let mut sizes: Vec<u32> = Vec::new();
@@ -113,9 +121,7 @@ impl Ladder {
                 }
             }
             Self::Rungs { rungs, .. } => {
-                let within = rungs.iter().copied().filter(|rung| (least..=greatest).contains(rung));
-                let few = within.clone().nth(usize::try_from(most).unwrap_or(usize::MAX)).is_none();
-                within.for_each(|rung| enough(rung, few));
+                rungs.iter().copied().filter(within).for_each(|rung| enough(rung, false));
             }
         }
         sizes
@@ -140,7 +146,7 @@ impl Ladder {
 
 /// Counts at which ceil(P / n) changes: about twice the root of P.
 fn shares(partitions: u32) -> Vec<u32> {
-    let mut rungs = Vec::new();
+    let mut rungs = Vec::with_capacity(16);
     let mut count = 1;
     loop {
         rungs.push(count);

@@ -123,10 +123,7 @@ impl Look {
     /// Whether the oldest unprocessed record is older than `allowed` seconds.
     pub(crate) fn overdue(&self, allowed: f64) -> Option<bool> {
         let by_metric = self.metric_age.map(|age| age > allowed);
-        self.groups.iter().map(|group| group.overdue).fold(by_metric, |all, one| match (all, one) {
-            (Some(a), Some(b)) => Some(a || b),
-            (known, None) | (None, known) => known,
-        })
+        self.groups.iter().map(|group| group.overdue).fold(by_metric, either)
     }
 
     /// Records per second of the groups over the broker's window.
@@ -186,49 +183,73 @@ impl Look {
 }
 
 impl Group {
+    /// One pass over the partitions: there may be thousands.
     fn of(reading: &BacklogReading, busy_seconds: f64) -> Self {
-        let all = &reading.partitions;
-        let over = reading.over_seconds;
-        let window = reading.window_seconds;
+        let (over, window) = (reading.over_seconds, reading.window_seconds);
         let trigger = reading.streaming.as_ref().map_or(0.0, |streaming| streaming.trigger_seconds);
-        let sizing_lag =
-            |one: &PartitionReading| sizing_lag(one).map(|lag| beyond(one, lag, trigger / window));
-        let in_window = total(all.iter().map(|one| one.arrived_in_window));
-        let is_active = |one: &&PartitionReading| {
-            one.lag.unwrap_or(0) > 0 || one.arrived.unwrap_or(0) > 0 || one.arrived_in_window.unwrap_or(0) > 0
-        };
-        let active = all.iter().filter(is_active).count();
-        let saturated = over
-            .map_or(0, |over| all.iter().filter(|one| saturated(one, over, busy_seconds + trigger)).count());
-        Self {
-            partitions: count(all.len()),
-            lagging: count(all.iter().filter(|one| sizing_lag(one).is_some_and(|lag| lag > 0)).count()),
-            active: count(active),
-            lag: total(all.iter().map(|one| one.lag)),
-            sizing_lag: total(all.iter().map(&sizing_lag)),
-            deepest: all.iter().filter_map(&sizing_lag).max().unwrap_or(0),
-            over,
-            arrived: over.and_then(|_| total(all.iter().map(|one| one.arrived)).map(records_f64)),
-            consumed: over.and_then(|_| total(all.iter().map(|one| one.consumed)).map(records_f64)),
-            window_rate: in_window.map(|records| records_f64(records) / window),
-            overdue: all.iter().filter_map(|one| one.overdue).reduce(|a, b| a || b),
-            age: all.iter().fold(None, |age, one| most(age, one.age_seconds)),
-            pressing: all.iter().fold(None, |age, one| most(age, pressing(one, window))),
-            busiest_share: busiest_share(all),
-            saturated_share: if active == 0 {
-                0.0
-            } else {
-                f64::from(count(saturated)) / f64::from(count(active))
-            },
-            slots: reading.streaming.as_ref().and_then(|one| one.slots_per_executor).unwrap_or(0),
-            at_work: reading.streaming.as_ref().and_then(|streaming| streaming.executors),
+        let mut group = Self { partitions: count(reading.partitions.len()), over, ..Self::default() };
+        let (mut in_window, mut arrived, mut consumed) = (Sum::default(), Sum::default(), Sum::default());
+        let mut saturated_count = 0_u32;
+        for one in &reading.partitions {
+            in_window.add(one.arrived_in_window);
+            arrived.add(one.arrived);
+            consumed.add(one.consumed);
+            let some = |figure: Option<u64>| figure.is_some_and(|records| records > 0);
+            group.active += u32::from(some(one.lag) || some(one.arrived) || some(one.arrived_in_window));
+            saturated_count +=
+                u32::from(over.is_some_and(|over| saturated(one, over, busy_seconds + trigger)));
+            group.lag = plus(group.lag, one.lag);
+            let sizing = sizing_lag(one).map(|lag| beyond(one, lag, trigger / window));
+            group.sizing_lag = plus(group.sizing_lag, sizing);
+            group.lagging += u32::from(some(sizing));
+            group.deepest = group.deepest.max(sizing.unwrap_or(0));
+            group.overdue = either(group.overdue, one.overdue);
+            group.age = most(group.age, one.age_seconds);
+            group.pressing = most(group.pressing, pressing(one, window));
         }
+        if over.is_some() {
+            group.arrived = arrived.total.map(records_f64);
+            group.consumed = consumed.total.map(records_f64);
+        }
+        group.window_rate = in_window.total.map(|records| records_f64(records) / window);
+        group.busiest_share = in_window.busiest_share().or_else(|| arrived.busiest_share());
+        if group.active > 0 {
+            group.saturated_share = f64::from(saturated_count) / f64::from(group.active);
+        }
+        if let Some(streaming) = &reading.streaming {
+            group.slots = streaming.slots_per_executor.unwrap_or(0);
+            group.at_work = streaming.executors;
+        }
+        group
+    }
+}
+
+/// Records of all partitions, as far as they are known, and the most of one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    total: Option<u64>,
+    most: u64,
+}
+
+impl Sum {
+    fn add(&mut self, records: Option<u64>) {
+        self.total = plus(self.total, records);
+        self.most = self.most.max(records.unwrap_or(0));
+    }
+
+    /// The busiest partition's share; `None` where there are no records.
+    fn busiest_share(self) -> Option<f64> {
+        let total = self.total.filter(|total| *total > 0)?;
+        Some(records_f64(self.most) / records_f64(total))
     }
 }
 
 /// The part of a partition's lag that waits for more than the next trigger: `share` of what arrived within the
 /// window waits for that alone. Never 0 of something.
 fn beyond(one: &PartitionReading, lag: u64, share: f64) -> u64 {
+    if share <= 0.0 {
+        return lag;
+    }
     let waits = one.arrived_in_window.map_or(0.0, |arrived| records_f64(arrived) * share);
     records_covering(records_f64(lag) - waits).unwrap_or(lag).max(lag.min(1))
 }
@@ -260,27 +281,24 @@ fn pressing(one: &PartitionReading, window: f64) -> Option<f64> {
     })
 }
 
-/// The busiest partition's share, over the longest count there is.
-fn busiest_share(all: &[PartitionReading]) -> Option<f64> {
-    let share = |counts: &mut dyn Iterator<Item = Option<u64>>| {
-        let (mut busiest, mut sum) = (0, 0_u64);
-        for records in counts.flatten() {
-            busiest = busiest.max(records);
-            sum = sum.saturating_add(records);
-        }
-        (sum > 0).then(|| records_f64(busiest) / records_f64(sum))
-    };
-    share(&mut all.iter().map(|one| one.arrived_in_window))
-        .or_else(|| share(&mut all.iter().map(|one| one.arrived)))
-}
-
 fn sizing_lag(one: &PartitionReading) -> Option<u64> {
     if one.persistent { Some(0) } else { one.lag }
 }
 
 /// The sum of what is known; `None` where nothing is.
-fn total(counts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    counts.flatten().reduce(u64::saturating_add)
+fn plus(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
+        (known, None) | (None, known) => known,
+    }
+}
+
+/// Whether any of what is known holds.
+fn either(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a || b),
+        (known, None) | (None, known) => known,
+    }
 }
 
 /// The sum of what is known; `None` where nothing is.

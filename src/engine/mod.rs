@@ -61,6 +61,29 @@ pub fn evaluate(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
+    let (memory, decision) = decide(rules, memory, observation, now, true);
+    let ahead = memory.seen_at.filter(|seen| now < *seen);
+    (memory, in_words(decision, rules, ahead))
+}
+
+/// [`evaluate`] for closed loops of which nobody reads every turn: the same memory and the same decision, with
+/// an empty trail and no sentences.
+pub fn evaluate_wordless(
+    rules: &Rules,
+    memory: Memory,
+    observation: &Observation,
+    now: Timestamp,
+) -> (Memory, Decision) {
+    decide(rules, memory, observation, now, false)
+}
+
+fn decide(
+    rules: &Rules,
+    memory: Memory,
+    observation: &Observation,
+    now: Timestamp,
+    words: bool,
+) -> (Memory, Decision) {
     let mut memory = memory.by(rules.interval, now);
     if let Some(seen) = memory.seen_at.filter(|seen| now < *seen) {
         // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
@@ -68,9 +91,7 @@ pub fn evaluate(
             reason: Reason::InputRejected,
             detail: format!("the clock says {now:.0}, and the last turn was at {seen:.0}"),
         };
-        let mut decision = untouched(rules, observation, now, word, Estimate::default());
-        decision.counterfactual = explain::clock(seen, rules);
-        return (memory, decision);
+        return (memory, untouched(observation, now, word, Estimate::default()));
     }
     memory.note_target(&observation.target, &Tuning::of(rules), now);
     memory.note_late(observation.sources.iter().map(SourceReading::sampled_at), now);
@@ -83,9 +104,9 @@ pub fn evaluate(
     let held = trust::target(rules, &observation.target, now);
     let scheduled = schedule::now(rules, &mut memory, now);
 
-    let decision = match (held, observation.target.current) {
+    let mut decision = match (held, observation.target.current) {
         (None, Some(current)) => {
-            let mut draft = Draft::new(&observation.target, current);
+            let mut draft = Draft::new(&observation.target, current, words);
             draft.floor = Floor::of(rules, scheduled.as_ref(), now);
             let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
@@ -95,9 +116,7 @@ pub fn evaluate(
                 .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
             let change =
                 steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
-            let mut decision = finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now);
-            decision.schedule = scheduled;
-            in_words(decision, rules)
+            finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now)
         }
         (held, _) => {
             stages::stand_by(rules, &mut memory, &observation.target, now);
@@ -105,10 +124,10 @@ pub fn evaluate(
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
             });
-            let summary = summary(&belief, &look, None, overdue);
-            Decision { schedule: scheduled, ..untouched(rules, observation, now, word, summary) }
+            untouched(observation, now, word, summary(&belief, &look, None, overdue))
         }
     };
+    decision.schedule = scheduled;
 
     estimate::learn(rules, &mut memory, observation, &look, &trust);
     memory.seen_at = Some(now);
@@ -116,17 +135,11 @@ pub fn evaluate(
 }
 
 /// The decision about a target that must be left alone.
-fn untouched(
-    rules: &Rules,
-    observation: &Observation,
-    now: Timestamp,
-    word: Word,
-    estimate: Estimate,
-) -> Decision {
+fn untouched(observation: &Observation, now: Timestamp, word: Word, estimate: Estimate) -> Decision {
     let current = observation.target.current;
     let step =
         Step { stage: Stage::Trust, from: current, to: current, reason: word.reason, detail: word.detail };
-    let decision = Decision {
+    Decision {
         at: now,
         current,
         desired: current,
@@ -139,8 +152,7 @@ fn untouched(
         schedule: None,
         sentence: String::new(),
         counterfactual: String::new(),
-    };
-    in_words(decision, rules)
+    }
 }
 
 /// The decision that a draft amounts to, without its words.
@@ -156,10 +168,10 @@ fn finish(
         current: Some(draft.current),
         desired: Some(draft.to),
         ceiling,
-        verdict: Verdict::Hold,
+        verdict: explain::verdict(draft.current, draft.to),
         change,
         reason: draft.reason,
-        trail: draft.trail,
+        trail: draft.trail.unwrap_or_default(),
         estimate,
         schedule: None,
         sentence: String::new(),
@@ -167,10 +179,11 @@ fn finish(
     }
 }
 
-fn in_words(mut decision: Decision, rules: &Rules) -> Decision {
-    decision.verdict = explain::verdict(&decision);
+/// `ahead`: the last turn, where it lies after this one.
+fn in_words(mut decision: Decision, rules: &Rules, ahead: Option<Timestamp>) -> Decision {
     decision.sentence = explain::sentence(&decision);
-    decision.counterfactual = explain::counterfactual(&decision, rules);
+    decision.counterfactual =
+        ahead.map_or_else(|| explain::counterfactual(&decision, rules), |seen| explain::clock(seen, rules));
     decision
 }
 

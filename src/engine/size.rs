@@ -1,5 +1,7 @@
 //! Stage 4: the replicas needed. One small function per objective.
 
+use std::fmt::{self, Display};
+
 use super::estimate::Belief;
 use super::explain::number;
 use super::ladder::Ladder;
@@ -110,24 +112,27 @@ pub(crate) fn by_age(belief: &Belief, load: Load, capacity: f64) -> Need {
 }
 
 /// How the present size and the load compare, in words.
-pub(crate) fn fit(belief: &Belief, current: Replicas, load: Load) -> String {
-    let noun = if current.0 == 1 { "replica" } else { "replicas" };
-    let load = match belief.rate {
-        // What there is beside the arrivals is told where it matters.
-        Some(rate) if load.demand() <= 1.1 * rate => format!("{} arrive", number(rate)),
-        _ => format!("{} are to be covered", number(load.demand())),
-    };
-    match (belief.capacity.mean, belief.capacity.demonstrated) {
-        (Some(capacity), _) => {
-            let most = number(capacity * current.as_f64());
-            format!("{current} {noun} can process about {most} records/s; {load}")
+pub(crate) fn fit(belief: &Belief, current: Replicas, load: Load) -> impl Display {
+    let (rate, capacity) = (belief.rate, belief.capacity);
+    fmt::from_fn(move |to| {
+        let noun = if current.0 == 1 { "replica" } else { "replicas" };
+        let load = match rate {
+            // What there is beside the arrivals is told where it matters.
+            Some(rate) if load.demand() <= 1.1 * rate => format!("{} arrive", number(rate)),
+            _ => format!("{} are to be covered", number(load.demand())),
+        };
+        match (capacity.mean, capacity.demonstrated) {
+            (Some(capacity), _) => {
+                let most = number(capacity * current.as_f64());
+                write!(to, "{current} {noun} can process about {most} records/s; {load}")
+            }
+            (None, Some(least)) => {
+                let least = number(least * current.as_f64());
+                write!(to, "{current} {noun} can process at least {least} records/s; {load}")
+            }
+            (None, None) => write!(to, "{load} each second; what a replica can process is not known yet"),
         }
-        (None, Some(least)) => {
-            let least = number(least * current.as_f64());
-            format!("{current} {noun} can process at least {least} records/s; {load}")
-        }
-        (None, None) => format!("{load} each second; what a replica can process is not known yet"),
-    }
+    })
 }
 
 /// One replica for every `records` unprocessed, as KEDA counts: the most that any group or metric asks for,

@@ -3,6 +3,8 @@
 //! A short deficit inside the objective is cheaper than a move: so a move up is made only once the objective
 //! would come into danger before a later move could take effect; then straight to the rung that is needed.
 
+use std::fmt::{self, Display};
+
 use jiff::Timestamp;
 
 use super::decision::Stage;
@@ -56,9 +58,12 @@ pub(crate) fn slips(belief: &Belief, objective: Objective, horizon: f64) -> bool
 }
 
 /// What is seen of the oldest record, in words.
-pub(crate) fn observed(belief: &Belief, objective: Objective, horizon: f64) -> String {
-    belief.trend.map_or_else(String::new, |trend| {
-        format!(
+pub(crate) fn observed(belief: &Belief, objective: Objective, horizon: f64) -> impl Display {
+    let trend = belief.trend;
+    fmt::from_fn(move |to| {
+        let Some(trend) = trend else { return Ok(()) };
+        write!(
+            to,
             "the oldest record is {} old and will be {} old in {} at this pace, with {} allowed",
             seconds(trend.age),
             seconds(trend.ahead(horizon)),
@@ -93,14 +98,15 @@ pub(crate) fn known(
     let (age, stop) = (belief.queue_age(rate), belief.raise_stop);
     let arriving = belief.rate.unwrap_or(rate);
     let ahead = age + (1.0 - serving / rate).max(0.0) * (horizon - stop) + stop;
-    let load = format!(
+    let load = format_args!(
         "{} records/s to be ready for and one replica processes at least {}",
         number(rate),
         number(low)
     );
-    let outlook = format!(
+    let current = draft.current;
+    let outlook = format_args!(
         "at {} the oldest record would get {} old by the end of a move made at the next turn, of {} allowed",
-        draft.current,
+        current,
         seconds(ahead),
         seconds(objective.max_lag),
     );
@@ -110,15 +116,16 @@ pub(crate) fn known(
         || !need.hot && stays_late(belief, objective, age, arriving, serving);
     // A partition too hot for a replica slips away at any size.
     if !(waits || slips(belief, objective, horizon - stop) && !need.hot) {
-        draft.hold(Stage::Up, Reason::ObjectiveHolds, format!("{load}; {outlook}"));
+        draft.hold(Stage::Up, Reason::ObjectiveHolds, format_args!("{load}; {outlook}"));
         return;
     }
-    let outlook = if waits { outlook } else { observed(belief, objective, horizon - stop) };
+    let observed = observed(belief, objective, horizon - stop);
+    let outlook: &dyn Display = if waits { &outlook } else { &observed };
     if belief.moving {
         // What piles up while the last move takes effect is no reason for another: only the rate is.
         let alone = Load { rate, backlog: 0.0, deepest: 0.0, catch_up: objective.catch_up };
         if size::by_age(belief, alone, low).replicas <= draft.current {
-            let detail = format!("{load}; the last move is still taking effect");
+            let detail = format_args!("{load}; the last move is still taking effect");
             draft.hold(Stage::Up, Reason::CatchingUp, detail);
             return;
         }
@@ -128,7 +135,7 @@ pub(crate) fn known(
         Stage::Up,
         to,
         Reason::LoadNeedsMore,
-        format!("{load}; {outlook}; {to} of {} needed", need.replicas),
+        format_args!("{load}; {outlook}; {to} of {} needed", need.replicas),
     );
 }
 

@@ -5,7 +5,7 @@ use super::rivals::{Rule, Signals};
 use super::running::{Moment, Moved, Running};
 use super::sight::{Eyes, Sight, time};
 use super::weights::Halves;
-use crate::engine::{Memory, evaluate};
+use crate::engine::{Memory, evaluate_wordless};
 use crate::policy::{Replicas, Rules};
 
 /// What became of a course.
@@ -54,7 +54,7 @@ pub fn by_engine(course: &Course, rules: &Rules, seed: u64) -> Run {
     for step in 0..course.steps() {
         let seen = sight.look(&plant);
         let observation = eyes.observe(&plant, seen);
-        let (after, decision) = evaluate(rules, memory, observation, time(step));
+        let (after, decision) = evaluate_wordless(rules, memory, observation, time(step));
         memory = after;
         if let Some(change) = decision.change {
             let before = plant.asked();

@@ -34,7 +34,7 @@ async fn turns_come_once_an_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_source_delays_nobody_else() {
-    let stage = Stage::default().manner("slow", Manner::Slow(Duration::from_secs(3600)));
+    let stage = Stage::default().manner("slow", Manner::Slow(Duration::from_hours(1)));
     run(&stage, &["orders", "slow"], 120).await;
     let (others, slow) = (stage.ends("orders"), stage.ends("slow"));
     assert!(others.len() >= 7, "{others:?}");
@@ -49,7 +49,7 @@ async fn turns_that_a_slow_one_ran_into_are_left_out() {
     // Longer than an interval, within the patience given here.
     let stage = Stage::default().manner("slow", Manner::Slow(Duration::from_secs(40)));
     let mut base = stage.base(Memories::default());
-    base.patience = Duration::from_secs(60);
+    base.patience = Duration::from_mins(1);
     let mut fleet = Fleet::new(base);
     fleet.muster(&[policy("slow", &json!({}))], Some(BTreeSet::new()));
     sleep(Duration::from_secs(206)).await;
@@ -182,7 +182,7 @@ async fn a_policy_that_is_gone_and_back_within_a_look_never_takes_two_turns_at_o
     let mut fleet = about_to_write(&stage).await;
     fleet.muster(&[], Some(BTreeSet::new()));
     fleet.muster(&[policy("orders", &json!({"minReplicas": 5}))], Some(BTreeSet::new()));
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     let turns: Vec<_> = {
         let start: Timestamp = START.parse().unwrap();
         let turns = stage.turns.lock().unwrap();

@@ -96,7 +96,7 @@ fn write(settings: &Settings, turns: impl IntoIterator<Item = Arc<Turn>>) -> Sin
     let counters = SinkCounters::default();
     let journal = Journal::open(settings, counters.clone()).unwrap().unwrap();
     turns.into_iter().for_each(|turn| journal.record(turn));
-    assert!(journal.close(Duration::from_secs(60)));
+    assert!(journal.close(Duration::from_mins(1)));
     assert_eq!((counters.dropped.get(), counters.failed.get()), (0, 0));
     counters
 }
@@ -193,7 +193,7 @@ fn a_forgotten_workload_starts_again() {
     journal.record(Run::new("orders").next());
     journal.forget(&turn("orders").workload);
     journal.record(Run::new("orders").next());
-    assert!(journal.close(Duration::from_secs(60)));
+    assert!(journal.close(Duration::from_mins(1)));
     assert_eq!(starts(&path), 2);
     assert_eq!(replay(&path).agreed, 2);
 }
@@ -208,7 +208,7 @@ fn a_disk_that_refuses_is_counted_and_the_rest_is_replayable() {
     let journal = Journal::open(&settings(&path, 1), counters.clone()).unwrap().unwrap();
     let mut run = Run::new("orders");
     (0..200).for_each(|_| journal.record(run.next()));
-    assert!(journal.close(Duration::from_secs(60)));
+    assert!(journal.close(Duration::from_mins(1)));
     assert!(counters.failed.get() > 0);
     let summary = replay(&path);
     assert_eq!(summary.turns, 200 - counters.failed.get());
@@ -224,7 +224,7 @@ fn the_recorder_writes_what_it_is_given() {
     let recorder = tidegate::record::Recorder::new(Board::new(Timestamp::UNIX_EPOCH), metrics.clone())
         .with_journal(journal);
     recorder.record(&Run::new("orders").next());
-    recorder.close(Duration::from_secs(60));
+    recorder.close(Duration::from_mins(1));
     assert!(metrics.text().unwrap().contains("tidegate_journal_lines_written_total 2\n"));
     assert_eq!(replay(&path).agreed, 1);
 }

@@ -5,6 +5,7 @@ mod cli;
 mod plants;
 mod presets;
 mod traces;
+mod words;
 
 use proptest::prelude::*;
 use tidegate::simulate::contest::{Contest, OURS};

@@ -168,7 +168,7 @@ async fn a_server_that_is_gone_or_mute_is_missing_and_says_so() {
     assert!(problem.starts_with("prometheus main: http://127.0.0.1:1 cannot be reached"), "{problem}");
     assert_eq!(connections.status()[0].healthy, Some(false));
 
-    let mute = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(600));
+    let mute = ResponseTemplate::new(200).set_delay(std::time::Duration::from_mins(10));
     let reading = reading_of(mute, "backlog").await;
     assert_eq!(reading.quality, Quality::Missing);
     assert!(reading.problem.unwrap().ends_with("does not answer within 1.5s"));

@@ -185,7 +185,7 @@ pub(super) fn cells(policy: &Standing) -> [String; HEADINGS.len()] {
         format!("{:.1}", figures.cost_replica_hours),
         format!("{:.1}", figures.replica_hours),
         format!("{:.1} min", figures.violation_minutes),
-        seconds(figures.worst_age_seconds),
+        seconds(figures.worst_age_seconds).to_string(),
         format!("{:.1}", figures.rescales_per_day),
         format!("{:.0} %", 100.0 * figures.wasted_rescale_share),
         figures.reversals.to_string(),

@@ -82,7 +82,7 @@ pub(crate) fn lines(
     let x = |share: f64| LEFT + (WIDTH - LEFT - RIGHT) * share;
     let mut inner = vec![legend(all, area.is_some(), mark.map(|_| "objective"))];
     for tick in ticks(top) {
-        inner.push(rule(y(tick), &number(tick)));
+        inner.push(rule(y(tick), &number(tick).to_string()));
     }
     inner.push(format!(
         "<text class=\"soft\" x=\"{:.1}\" y=\"14\" text-anchor=\"end\">{unit}</text>",
@@ -198,7 +198,7 @@ pub(crate) fn points(all: &[Point], path: &[(f64, f64)]) -> (f64, String) {
             .to_owned(),
     ];
     for share in [0.0, 0.01, 0.1, 0.25, 0.5, 1.0] {
-        inner.push(rule(y(late * share), &number(late * share)));
+        inner.push(rule(y(late * share), &number(late * share).to_string()));
     }
     for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let value = least + room * share;
@@ -291,7 +291,7 @@ fn moments(span: f64) -> Vec<(f64, String)> {
     let label = |at: f64| match at {
         at if step >= 86_400.0 => format!("day {}", number(at / 86_400.0)),
         at if step >= 3600.0 => format!("{} h", number(at / 3600.0)),
-        at => seconds(at),
+        at => seconds(at).to_string(),
     };
     let all = (0..32_u32).map(|tick| step * f64::from(tick)).take_while(|at| *at <= span * 1.001);
     all.map(|at| (at / span.max(1e-9), label(at))).collect()

@@ -107,6 +107,12 @@ pub(crate) fn busy_seconds(rules: &Rules) -> f64 {
     (rules.window().as_secs_f64() / 4.0).clamp(10.0, 30.0)
 }
 
+/// Seconds that rates are averaged over. What comes and goes faster than the objective lets wait is absorbed,
+/// what lasts longer must be seen; and fewer than four looks tell nothing of noise.
+fn look_back(rules: &Rules) -> f64 {
+    rules.window().as_secs_f64().max(4.0 * rules.interval.as_secs_f64()).min(rate::WINDOW)
+}
+
 /// Seconds within which a move up takes effect, from the next look on.
 pub(crate) fn horizon(rules: &Rules, memory: &Memory) -> f64 {
     memory.cost.raise_seconds() + rules.interval.as_secs_f64() + late(rules, memory)
@@ -172,7 +178,7 @@ pub(crate) fn believe(
     }
     let usable = !trust.is_blind();
     let known = |figure: Option<f64>| figure.filter(|_| usable);
-    let rate = known(arrivals(memory, look, now));
+    let rate = known(arrivals(rules, memory, look, now));
     let overdue = usable && look.overdue(rules.window().as_secs_f64()) == Some(true);
     since(&mut memory.overdue_since, overdue, now);
     let (reach, tuning) = (horizon(rules, memory), Tuning::of(rules));
@@ -257,8 +263,8 @@ fn note_holds(rules: &Rules, memory: &mut Memory, belief: &Belief, now: Timestam
 
 /// The arrivals: by what was counted lately, by the broker's window before anything was, and never less
 /// than a metric says. Of an incomplete look, what is known of it where that is more.
-fn arrivals(memory: &Memory, look: &Look, now: Timestamp) -> Option<f64> {
-    let counted = memory.rate.arrivals(now).or_else(|| look.window_rate());
+fn arrivals(rules: &Rules, memory: &Memory, look: &Look, now: Timestamp) -> Option<f64> {
+    let counted = memory.rate.arrivals(look_back(rules), now).or_else(|| look.window_rate());
     let partial = look
         .groups
         .iter()

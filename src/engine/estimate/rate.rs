@@ -11,8 +11,8 @@ use crate::engine::memory::seconds_between;
 const KEPT: usize = 16;
 /// Samples older than so many seconds are dropped, the latest four excepted.
 const OLDEST: f64 = 90.0;
-/// Rates are averaged over the last so many seconds.
-const WINDOW: f64 = 60.0;
+/// Rates are averaged over the last so many seconds at most.
+pub(crate) const WINDOW: f64 = 60.0;
 
 /// The time constant of what is usual.
 const USUAL_SECONDS: f64 = 1800.0;
@@ -61,15 +61,15 @@ impl RateMemory {
         }
     }
 
-    /// Records per second that arrive: the mean of the last minute, which neither bursts nor gaps of
-    /// batching producers mislead; or the lesser of the last two samples where both are above it, for
+    /// Records per second that arrive: the mean of the last `window` seconds, which neither bursts nor gaps
+    /// of batching producers mislead; or the lesser of the last two samples where both are above it, for
     /// that is a step that the mean has not caught up with.
-    pub(crate) fn arrivals(&self, now: Timestamp) -> Option<f64> {
+    pub(crate) fn arrivals(&self, window: f64, now: Timestamp) -> Option<f64> {
         let last = self.samples.back()?;
         let mut newest = self.samples.iter().rev();
         let (mut arrived, mut seconds) = (0.0, 0.0);
         for sample in newest.by_ref() {
-            if seconds > 0.0 && seconds_between(sample.at, now) >= WINDOW {
+            if seconds > 0.0 && seconds_between(sample.at, now) >= window {
                 break;
             }
             arrived += sample.arrived;
@@ -122,7 +122,7 @@ impl RateMemory {
 
     /// Whether more arrives than has lately been usual.
     pub(crate) fn rises(&self, now: Timestamp) -> bool {
-        self.arrivals(now).zip(self.usual).is_some_and(|(rate, usual)| rate > RISING * usual)
+        self.arrivals(WINDOW, now).zip(self.usual).is_some_and(|(rate, usual)| rate > RISING * usual)
     }
 
     /// Records per second and replica that were processed without a break: the most over any of the
@@ -177,9 +177,16 @@ mod tests {
     #[test]
     fn a_step_counts_once_two_samples_agree() {
         let (memory, now) = fed(&[300.0, 300.0, 300.0, 1200.0]);
-        assert!(close(memory.arrivals(now).unwrap(), 525.0));
+        assert!(close(memory.arrivals(WINDOW, now).unwrap(), 525.0));
         let (memory, now) = fed(&[300.0, 300.0, 300.0, 1200.0, 1200.0]);
-        assert!(close(memory.arrivals(now).unwrap(), 1200.0));
+        assert!(close(memory.arrivals(WINDOW, now).unwrap(), 1200.0));
+    }
+
+    #[test]
+    fn a_short_window_forgets_a_fall_sooner() {
+        let (memory, now) = fed(&[1200.0, 1200.0, 300.0, 300.0]);
+        assert!(close(memory.arrivals(WINDOW, now).unwrap(), 750.0));
+        assert!(close(memory.arrivals(30.0, now).unwrap(), 300.0));
     }
 
     #[test]
@@ -194,7 +201,7 @@ mod tests {
     #[test]
     fn batches_count_as_their_mean() {
         let (memory, now) = fed(&[0.0, 0.0, 800.0, 0.0, 0.0, 0.0, 800.0, 0.0]);
-        assert!(close(memory.arrivals(now).unwrap(), 200.0));
+        assert!(close(memory.arrivals(WINDOW, now).unwrap(), 200.0));
     }
 
     #[test]

@@ -226,7 +226,7 @@ mod tests {
         at_the_gate.recv().unwrap();
         journal.record(Arc::clone(&turn));
         let_go.send(()).unwrap();
-        assert!(journal.close(Duration::from_secs(60)));
+        assert!(journal.close(Duration::from_mins(1)));
         assert_eq!(kinds(&both[0]), ["start", "turn"]);
         assert_eq!(kinds(&both[1]), ["turn"]);
         assert_eq!(kinds(&written.recv().unwrap()), ["start", "turn"]);

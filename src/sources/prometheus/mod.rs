@@ -35,7 +35,7 @@ use crate::policy::source::PrometheusQuery;
 /// A busy share above this is not a share. Rates are extrapolated, so a little over 1 is.
 const MOST_BUSY: f64 = 1.5;
 /// An answer may be this much older than the question before it counts as stale.
-const LEAST_STALE: Duration = Duration::from_secs(60);
+const LEAST_STALE: Duration = Duration::from_mins(1);
 
 /// One server, shared by its sources.
 pub(super) struct Server {

@@ -299,6 +299,6 @@ pub(crate) async fn command(dir: &Path, kubeconfig: &Path, args: &[&str]) -> Res
         .stdout(&output)
         .env("KUBECONFIG", kubeconfig.display().to_string())
         .args(args.to_vec());
-    let status = program.start()?.ended(Duration::from_secs(120)).await?;
+    let status = program.start()?.ended(Duration::from_mins(2)).await?;
     Ok((status.code().context("killed by a signal")?, fs::read_to_string(&output)?))
 }

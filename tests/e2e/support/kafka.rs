@@ -182,7 +182,7 @@ impl Kafka {
         fs::write(&output, "")?;
         let tool = self.java("tool.log", class).stdout(&output);
         let tool = tool.args(["--bootstrap-server", &self.bootstrap()]).args(args.to_vec());
-        let status = tool.start()?.ended(Duration::from_secs(120)).await?;
+        let status = tool.start()?.ended(Duration::from_mins(2)).await?;
         Ok((status.success(), fs::read_to_string(&output)?))
     }
 

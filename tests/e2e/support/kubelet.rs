@@ -103,7 +103,7 @@ async fn live(shared: Arc<Shared>, mut news: watch::Receiver<Pod>) {
         let pod = news.borrow_and_update().clone();
         let step = step(&shared, &pod, &mut process, &mut sandbox).await;
         let pause = match (step, &sandbox) {
-            (Ok(()), None) => Duration::from_secs(3600),
+            (Ok(()), None) => Duration::from_hours(1),
             // Volumes follow their ConfigMaps.
             (Ok(()), Some(_)) => Duration::from_secs(1),
             (Err(_), _) => Duration::from_millis(500),

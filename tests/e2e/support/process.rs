@@ -119,7 +119,7 @@ impl Program {
 
     /// Runs it to its end, which must be a success.
     pub(crate) async fn run(&self) -> Result<()> {
-        let status = self.start()?.ended(Duration::from_secs(120)).await?;
+        let status = self.start()?.ended(Duration::from_mins(2)).await?;
         if !status.success() {
             bail!("{} ended with {status}:\n{}", self.path.display(), tail(&self.log, 20));
         }

@@ -30,8 +30,6 @@ impl std::fmt::Debug for Admin {
     }
 }
 
-/// How long a step of a transaction may take; the first one of a cluster makes an internal topic.
-
 /// Offsets by partition of one topic.
 pub(crate) type Offsets = BTreeMap<i32, i64>;
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::process::Ended;
 
 /// Generous: a machine with neighbours is ten times slower than one without.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Looks until `probe` gives a value, for at most [`PATIENCE`]. A failing look counts as "not
 /// yet", unless what it looks at has ended.
