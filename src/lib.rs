@@ -18,5 +18,6 @@ pub mod random;
 pub mod record;
 pub mod simulate;
 pub mod sources;
+pub mod spark;
 pub mod web;
 mod words;

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from left to right; a room may use rooms of lesser rank, and its own.
-const RANKS: [(&str, u32); 11] = [
+const RANKS: [(&str, u32); 12] = [
     ("policy", 0),
     ("engine", 1),
     ("flink", 1),
+    ("spark", 1),
     ("sources", 2),
     ("actuators", 2),
     ("record", 2),

@@ -22,11 +22,16 @@ use jiff::Timestamp;
 
 use self::owners::Tenure;
 use self::rivals::Rivals;
+use self::spark::SparkBounds;
+use self::spark::batch::Batch;
+use self::spark::restart::Restart;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
 use crate::flink::Clusters;
-use crate::policy::target::{ScaleTargetRef, ScheduledSparkTarget, SparkTarget, TargetSpec};
+use crate::policy::source::SourceSpec;
+use crate::policy::target::{Rung, ScaleTargetRef, ScheduledSparkTarget, SparkTarget, TargetSpec};
 use crate::policy::{Policy, TimeSpan};
+use crate::spark::Apps;
 
 /// One policy's target.
 pub trait Actuator: Send + Sync {
@@ -43,9 +48,26 @@ pub trait Actuator: Send + Sync {
         Tenure::default()
     }
 
+    /// Sees what was written earlier through: writes down what became of it, undoes it, or puts back what the target
+    /// has lost of it. Called in turns that write nothing else, after [`Actuator::observe`], where the mode is
+    /// `Apply` and the policy not paused.
+    fn tend(&self, _now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// By which means this target is moved, and why by no better ones, where there are several.
+    fn rung(&self) -> Option<String> {
+        None
+    }
+
     /// What exactly would be written for `change` to what was read last, and when it would take effect, for
     /// targets where that is not plain.
     fn plan(&self, _change: &Change) -> Option<String> {
+        None
+    }
+
+    /// What the operator could do about what stands in the way, where that is one command.
+    fn advice(&self) -> Option<String> {
         None
     }
 }
@@ -56,6 +78,7 @@ pub struct Actuators {
     client: kube::Client,
     rivals: Arc<Rivals>,
     flink: Arc<Clusters>,
+    spark: Arc<Apps>,
 }
 
 impl std::fmt::Debug for Actuators {
@@ -67,13 +90,25 @@ impl std::fmt::Debug for Actuators {
 impl Actuators {
     /// Actuators for the targets in one cluster. Asks nothing yet.
     pub fn new(client: kube::Client) -> Self {
-        Self { rivals: Arc::new(Rivals::new(client.clone())), client, flink: Arc::default() }
+        Self {
+            rivals: Arc::new(Rivals::new(client.clone())),
+            client,
+            flink: Arc::default(),
+            spark: Arc::default(),
+        }
     }
 
     /// The same, which also move the jobs of these JobManagers.
     #[must_use]
     pub fn with_flink(self, flink: Arc<Clusters>) -> Self {
+        flink.reach(&self.client);
         Self { flink, ..self }
+    }
+
+    /// The same, which may also restart these applications.
+    #[must_use]
+    pub fn with_spark(self, spark: Arc<Apps>) -> Self {
+        Self { spark, ..self }
     }
 
     /// The actuator of a policy's target. Asks nothing yet.
@@ -94,20 +129,57 @@ impl Actuators {
                 Arc::new(scaled_object::actuator(&self.client, &policy.id, target))
             }
             TargetSpec::FlinkCluster(target) => {
-                let job = self.flink.job(&target.cluster, &target.job);
-                Arc::new(flink::JobActuator::new(job, target, policy.rules.interval))
+                let label = format!("{}/{}", target.cluster, target.job);
+                Arc::new(self.for_flink(policy, label, &target.exclude))
+            }
+            TargetSpec::FlinkDeployment(target) | TargetSpec::FlinkSessionJob(target) => {
+                let label = format!("{}/{}", policy.target.kind(), target.name);
+                Arc::new(self.for_flink(policy, label, &target.exclude))
             }
             TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
-                Arc::new(self.for_spark(policy, spark::Kind::Scheduled, name))
+                let app = (spark::Kind::Scheduled, name.as_str());
+                Arc::new(SparkBounds::new(&self.client, policy, app, (None, self.batch(policy))))
             }
-            TargetSpec::SparkApplication(SparkTarget { name }) => {
-                Arc::new(self.for_spark(policy, spark::Kind::Application, name))
+            TargetSpec::SparkApplication(target) => {
+                let app = (spark::Kind::Application, target.name.as_str());
+                Arc::new(SparkBounds::new(&self.client, policy, app, (self.restart(policy, target), None)))
             }
         }
     }
 
-    fn for_spark(&self, policy: &Policy, kind: spark::Kind, name: &str) -> spark::SparkBounds {
-        spark::SparkBounds::new(&self.client, &policy.id, kind, name, policy.target.is_advisory())
+    fn for_flink(&self, policy: &Policy, label: String, exclude: &[String]) -> flink::JobActuator {
+        let namespace = &policy.id.namespace;
+        let job = policy.target.flink().ok_or_else(String::new);
+        let job = job.and_then(|job| self.flink.watch(namespace, &job));
+        let keeper = flink::Keeper::new(self.client.clone(), namespace);
+        flink::JobActuator::new(job, (label, exclude), policy.rules.interval, keeper)
+    }
+
+    /// What it takes to go by the last runs, where the policy asks for it.
+    fn batch(&self, policy: &Policy) -> Option<Batch> {
+        policy.sources.iter().find_map(|source| match source {
+            SourceSpec::SparkRuns(runs) => Some(Batch::new(self.spark.history(&runs.history)?, runs)),
+            SourceSpec::KafkaLag(_)
+            | SourceSpec::Prometheus(_)
+            | SourceSpec::FlinkJob(_)
+            | SourceSpec::FlinkResource(_)
+            | SourceSpec::Spark(_) => None,
+        })
+    }
+
+    /// What it takes to restart an application, where the policy allows it.
+    fn restart(&self, policy: &Policy, target: &SparkTarget) -> Option<Restart> {
+        let query = policy.sources.iter().find_map(|source| match source {
+            SourceSpec::Spark(query) => Some(query),
+            SourceSpec::KafkaLag(_)
+            | SourceSpec::Prometheus(_)
+            | SourceSpec::FlinkJob(_)
+            | SourceSpec::FlinkResource(_)
+            | SourceSpec::SparkRuns(_) => None,
+        });
+        let query = query.filter(|_| target.max_rung >= Rung::Restart)?;
+        let app = self.spark.get(&query.app)?;
+        Some(Restart::new(app, &query.checkpoint, query.trigger_interval.as_secs_f64(), &target.restart))
     }
 
     /// The actuator of anything with a scale sub-resource that is looked at once per `interval`.
@@ -135,6 +207,12 @@ pub enum ActuateError {
         owner: String,
         /// The field.
         field: String,
+    },
+    /// It is not the time for it: it may be at a later turn.
+    #[error("{problem}")]
+    Deferred {
+        /// What is waited for.
+        problem: String,
     },
     /// RBAC or an admission controller says no.
     #[error("not allowed: {problem}")]

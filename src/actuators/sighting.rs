@@ -87,6 +87,12 @@ impl LastSeen {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sighting;
     }
 
+    /// The version that was seen.
+    pub(super) fn last(&self) -> Option<Fence> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|sighting| sighting.fence.clone())
+    }
+
     /// The sighting that `fence` belongs to. For any other version nothing is known but the version
     /// itself, and nobody's fields may be taken.
     pub(super) fn at(&self, fence: &Fence) -> Sighting {

@@ -77,6 +77,8 @@ impl Args {
             SourceSpec::Prometheus(_)
             | SourceSpec::KafkaLag(_)
             | SourceSpec::FlinkJob(_)
+            | SourceSpec::FlinkResource(_)
+            | SourceSpec::SparkRuns(_)
             | SourceSpec::Spark(_) => None,
         });
         let names: Vec<&String> = settings.connections.prometheus.keys().collect();

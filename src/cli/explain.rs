@@ -145,7 +145,10 @@ fn text(detail: &WorkloadDetail) -> String {
         explain::render(decision),
         format!("What you may do ({}): {}", decision.reason, decision.reason.cure()),
     ];
-    lines.extend(report.plan.iter().map(|plan| format!("To be written: {plan}")));
+    lines
+        .extend(report.rung.iter().filter(|_| report.plan.is_none()).map(|rung| format!("Moved by: {rung}")));
+    let plan = if decision.change.is_some() { "To be written" } else { "What would help" };
+    lines.extend(report.plan.iter().map(|text| format!("{plan}: {text}")));
     if let Some(problem) = detail.outcome.problem() {
         lines.push(format!("Not written: {problem}"));
     }

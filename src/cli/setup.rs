@@ -58,7 +58,8 @@ impl Setup {
         let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let client = clients::connect(&access, settings.limits.kubernetes_requests_per_second).await?;
         let connections = Arc::new(Connections::new(settings)?);
-        let targets = Actuators::new(client.clone()).with_flink(connections.flink());
+        let targets =
+            Actuators::new(client.clone()).with_flink(connections.flink()).with_spark(connections.spark());
         Ok(Real { client, targets, connections })
     }
 }

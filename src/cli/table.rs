@@ -62,6 +62,9 @@ pub(super) fn terminal(list: &WorkloadList, look: Look) -> String {
             words.map(|words| format!("  {words}")).collect::<Vec<_>>()
         }));
         // Not wrapped: it is there to be copied.
+        text.extend(
+            report.rung.iter().filter(|_| report.plan.is_none()).map(|rung| format!("  moved by: {rung}")),
+        );
         text.extend(report.plan.iter().map(|plan| format!("  to be written: {plan}")));
     }
     text.join("\n") + "\n"

@@ -64,9 +64,15 @@ impl Workload {
             }
             Some(_) => Outcome::Recommended,
         };
-        let plan = decision.change.as_ref().and_then(|change| self.target.plan(change));
+        let tended = outcome == Outcome::Held && self.mode == Mode::Apply && !self.policy.rules.paused;
+        let outcome = if tended && in_force() { self.tend(now, patience).await } else { outcome };
+        let plan = match &decision.change {
+            Some(change) => self.target.plan(change),
+            None => self.target.advice(),
+        };
         Turn {
             plan,
+            rung: self.target.rung(),
             workload: self.policy.id.clone(),
             target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
             at: now,
@@ -94,6 +100,15 @@ impl Workload {
         Observation { target: target.unwrap_or_else(|_| unread(now, long)), sources }
     }
 
+    /// Sees what was written earlier through.
+    async fn tend(&self, now: Timestamp, patience: Duration) -> Outcome {
+        match tokio::time::timeout(patience, self.target.tend(now)).await {
+            // Whatever is still due is due at the next turn.
+            Ok(Ok(()) | Err(ActuateError::Conflict)) | Err(_) => Outcome::Held,
+            Ok(Err(error)) => Outcome::Failed { problem: error.to_string() },
+        }
+    }
+
     /// Writes: the only difference between a dry and a live turn.
     async fn carry_out(&self, change: &Change, fence: Option<&Fence>, patience: Duration) -> Outcome {
         let Some(fence) = fence else {
@@ -110,6 +125,7 @@ impl Workload {
         match applied.unwrap_or_else(|_| Err(unanswered())) {
             Ok(()) => Outcome::Applied,
             Err(ActuateError::Conflict) => Outcome::Conflicted,
+            Err(ActuateError::Deferred { problem }) => Outcome::Deferred { problem },
             Err(error @ ActuateError::Owned { .. }) => Outcome::Yielded { problem: error.to_string() },
             Err(error @ (ActuateError::Forbidden { .. } | ActuateError::Failed { .. })) => {
                 Outcome::Failed { problem: error.to_string() }

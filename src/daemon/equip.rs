@@ -35,8 +35,7 @@ impl std::fmt::Debug for Real {
 impl Equip for Real {
     fn sources(&self, policy: &Policy) -> Vec<Arc<dyn Source>> {
         let window = policy.rules.window();
-        let (interval, consumer) = (policy.rules.interval, policy.target.flink());
-        let source = |spec: &SourceSpec| match self.connections.source_of(consumer, spec, window, interval) {
+        let source = |spec: &SourceSpec| match self.connections.source_of(policy, spec) {
             Ok(source) => source,
             Err(error) => Arc::new(Broken { spec: spec.clone(), window, problem: chain(&error) }),
         };

@@ -52,6 +52,10 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
             let (reason, what) = match limit.cause {
                 LimitCause::Slots => (Reason::SlotsMissing, "there are slots for"),
                 LimitCause::MaxParallelism => (Reason::AtMaxParallelism, "maxParallelism is"),
+                LimitCause::Quarantine => {
+                    (Reason::Quarantined, "the job failed again and again with more than")
+                }
+                LimitCause::Quota => (Reason::QuotaReached, "quotas leave room for"),
             };
             let detail = format!("{} needed, {what} {}", draft.to, limit.most);
             draft.set(Stage::Damp, most, reason, detail);

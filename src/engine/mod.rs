@@ -127,8 +127,8 @@ fn decide(
             untouched(observation, now, word, summary(&belief, &look, None, overdue))
         }
     };
-    decision.schedule = scheduled;
 
+    decision.schedule = scheduled;
     estimate::learn(rules, &mut memory, observation, &look, &trust);
     memory.seen_at = Some(now);
     (memory, decision)

@@ -107,6 +107,10 @@ pub enum LimitCause {
     Slots,
     /// Flink: the least maxParallelism of the job's vertices.
     MaxParallelism,
+    /// Flink: with more than this the job failed again and again.
+    Quarantine,
+    /// Spark: a ResourceQuota leaves room for no more executors.
+    Quota,
 }
 
 /// Why a target must be left alone.

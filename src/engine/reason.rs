@@ -94,6 +94,10 @@ reasons! {
     SlotsMissing(Limit): "Add TaskManagers, or stop other jobs: it is asked for as soon as slots appear.",
     /// The Flink job cannot have more than its maxParallelism.
     AtMaxParallelism(Limit): "Restart the job from a savepoint with a higher maxParallelism.",
+    /// With more parallelism the Flink job failed again and again; it has been given back what it had.
+    Quarantined(Limit): "See the job's exceptions: network buffers or memory. It is tried again after an hour.",
+    /// A ResourceQuota leaves no room for what the load needs.
+    QuotaReached(Limit): "Raise the namespace's ResourceQuota, or lower maxReplicas.",
     /// No replica count can hold the objective: a move takes longer than maxLag.
     ObjectiveInfeasible(Limit): "Raise maxLag, or speed up start and rebalance.",
     /// A source gave nothing.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Overview {
+    pub(crate) taskmanagers: u32,
+    pub(crate) slots_total: u32,
     pub(crate) slots_available: u32,
     pub(crate) flink_version: String,
 }
@@ -171,6 +173,16 @@ pub(crate) struct Greatest {
     pub(crate) id: String,
     #[serde(default, deserialize_with = "number")]
     pub(crate) max: Option<f64>,
+}
+
+/// One metric over all subtasks, by its sum; with the mean, it tells over how many.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Summed {
+    pub(crate) id: String,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) sum: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) avg: Option<f64>,
 }
 
 /// `/jobs/:id/exceptions`.

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use super::answers::{
     CheckpointConfig, Checkpoints, Config, Exceptions, Failure, Greatest, Job, Jobs, Name, Overview,
-    Requirements,
+    Requirements, Summed,
 };
-use super::sight::{Sight, position_of};
+use super::sight::{CLOCKS, Sight, position_of};
 use super::{Client, FlinkError};
 
 /// How long a JobManager may take to fetch what its tasks have counted.
@@ -31,16 +31,25 @@ pub(super) struct Fixed {
     interval: Option<i64>,
 }
 
-/// Looks at the job named `name`. `fixed` is kept between the looks.
+/// Which job of a JobManager is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'a> {
+    /// The one of this name.
+    Named(&'a str),
+    /// The one with this id.
+    Is(&'a str),
+}
+
+/// Looks at a job. `fixed` is kept between the looks.
 pub(super) async fn look(
     client: &Client,
-    name: &str,
+    which: Which<'_>,
     fixed: &mut Option<Fixed>,
     now: Timestamp,
 ) -> Result<Sight, FlinkError> {
     let overview: Overview = client.must_get("/overview").await?;
-    let jid = find(client, name).await?;
-    let gone = || FlinkError::NoSuchJob(name.to_owned());
+    let jid = find(client, which).await?;
+    let gone = || FlinkError::NoSuchJob(which.to_string());
     let known = match fixed.take().filter(|fixed| fixed.jid == jid) {
         Some(known) => known,
         None => learn(client, &jid).await?,
@@ -50,15 +59,18 @@ pub(super) async fn look(
     let primer: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
     let names = names(client, &primer).await?;
     tokio::time::sleep(FETCH).await;
-    let job: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
+    let mut job: Job = client.get(&path, &[]).await?.ok_or_else(gone)?;
+    if works(&job) {
+        complete(client, &path, &mut job).await?;
+    }
     let positions = positions(client, &path, &names).await?;
     let failure = if works(&job) { None } else { failure(client, &path).await? };
     let checkpoints: Option<Checkpoints> = optional(client.get(&format!("{path}/checkpoints"), &[]).await)?;
     Ok(Sight {
         at: now,
         fresh_at: now,
-        version: overview.flink_version,
-        slots_free: overview.slots_available,
+        version: overview.flink_version.clone(),
+        overview,
         requirements: requirements(client, &jid).await?,
         config: known.config.clone(),
         interval: known.interval,
@@ -67,23 +79,35 @@ pub(super) async fn look(
         // Counters of tasks that have been replaced meanwhile say nothing.
         positions: if primer.timestamps == job.timestamps { positions } else { BTreeMap::new() },
         job,
+        resource: None,
     })
 }
 
-/// The id of the one job of this name that has not ended.
-async fn find(client: &Client, name: &str) -> Result<String, FlinkError> {
+impl std::fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Named(name) | Self::Is(name)) = self;
+        f.write_str(name)
+    }
+}
+
+/// The id of the one job that is meant and has not ended.
+async fn find(client: &Client, which: Which<'_>) -> Result<String, FlinkError> {
     let all: Jobs = client.must_get("/jobs/overview").await?;
     let ended = |state: &str| matches!(state, "FINISHED" | "CANCELED" | "FAILED");
     let mut live: Vec<String> = all
         .jobs
         .into_iter()
-        .filter(|job| job.name == name && !ended(&job.state))
+        .filter(|job| !ended(&job.state))
+        .filter(|job| match which {
+            Which::Named(name) => job.name == name,
+            Which::Is(jid) => job.jid == jid,
+        })
         .map(|job| job.jid)
         .collect();
     match (live.pop(), live.len()) {
-        (None, _) => Err(FlinkError::NoSuchJob(name.to_owned())),
+        (None, _) => Err(FlinkError::NoSuchJob(which.to_string())),
         (Some(jid), 0) => Ok(jid),
-        (Some(_), others) => Err(FlinkError::Ambiguous(name.to_owned(), others + 1)),
+        (Some(_), others) => Err(FlinkError::Ambiguous(which.to_string(), others + 1)),
     }
 }
 
@@ -142,6 +166,19 @@ async fn names(client: &Client, job: &Job) -> Result<BTreeMap<String, Vec<String
         all.insert(node.id.clone(), listed.filter(|name| position_of(name).is_some()).collect());
     }
     Ok(all)
+}
+
+/// Asks for the clocks of vertices that a job's details are silent about: after a rescale they may stay so for minutes
+/// while the tasks' metrics are all there.
+async fn complete(client: &Client, path: &str, job: &mut Job) -> Result<(), FlinkError> {
+    for vertex in job.vertices.iter_mut().filter(|vertex| !vertex.metrics.are_complete()) {
+        let path = format!("{path}/vertices/{}/subtasks/metrics", vertex.id);
+        let query = [("get", CLOCKS.join(",")), ("agg", "sum,avg".to_owned())];
+        let query = query.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let answer: Option<Vec<Summed>> = optional(client.get(&path, &query).await)?;
+        vertex.metrics.by_tasks(&answer.unwrap_or_default(), vertex.parallelism);
+    }
+    Ok(())
 }
 
 async fn positions(

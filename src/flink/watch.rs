@@ -9,17 +9,35 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::answers::Requirements;
-use super::look::{self, Fixed};
-use super::{Cluster, FlinkError, Sight};
-use crate::policy::Replicas;
+use super::look::{self, Fixed, Which};
+use super::{Cluster, Clusters, Finder, FlinkError, Obstacle, Resource, Sight};
 
 type Outcome = Result<Arc<Sight>, FlinkError>;
 
 /// One job of one JobManager.
 pub(crate) struct JobWatch {
-    cluster: Arc<Cluster>,
-    name: String,
+    way: Way,
     board: Mutex<Board>,
+}
+
+/// How a job is found.
+pub(super) enum Way {
+    /// By its name, on a JobManager of the settings.
+    Named {
+        /// The JobManager.
+        cluster: Arc<Cluster>,
+        /// The job.
+        job: String,
+    },
+    /// By the object of the operator that it belongs to.
+    Resource {
+        /// The object.
+        finder: Finder,
+        /// The JobManager of the settings that it is to be reached by.
+        named: Option<Arc<Cluster>>,
+        /// Where others are known.
+        clusters: Arc<Clusters>,
+    },
 }
 
 #[derive(Default)]
@@ -27,17 +45,22 @@ struct Board {
     look: Option<(Timestamp, Shared<BoxFuture<'static, Outcome>>)>,
     /// The last look that showed the job.
     seen: Option<Arc<Sight>>,
+    /// The JobManager that it was seen on.
+    cluster: Option<Arc<Cluster>>,
     fixed: Option<Fixed>,
 }
 
 impl JobWatch {
-    pub(super) fn new(cluster: Arc<Cluster>, name: &str) -> Self {
-        Self { cluster, name: name.to_owned(), board: Mutex::default() }
+    pub(super) fn new(way: Way) -> Self {
+        Self { way, board: Mutex::default() }
     }
 
-    /// What the connection and the job are called.
+    /// What the connection and the job are called, or the object.
     pub(crate) fn label(&self) -> String {
-        format!("{}/{}", self.cluster.name, self.name)
+        match &self.way {
+            Way::Named { cluster, job } => format!("{}/{job}", cluster.name),
+            Way::Resource { finder, .. } => finder.to_string(),
+        }
     }
 
     /// A look at the job that is at most `max_age` old. All who ask meanwhile wait for the same one.
@@ -63,15 +86,25 @@ impl JobWatch {
     }
 
     async fn take(self: Arc<Self>, now: Timestamp) -> Outcome {
+        let (cluster, resource) = match &self.way {
+            Way::Named { cluster, .. } => (Arc::clone(cluster), None),
+            Way::Resource { finder, named, clusters } => {
+                let resource = self.resource(finder, clusters).await?;
+                let address = || finder.address(&resource).map(|url| clusters.at(url));
+                let cluster = named.clone().or_else(address).ok_or_else(|| nowhere(&resource))?;
+                (cluster, Some(Arc::new(resource)))
+            }
+        };
         let mut fixed = self.board().fixed.take();
-        let result = look::look(&self.cluster.client, &self.name, &mut fixed, now).await;
-        self.cluster.tell(match &result {
+        let result = self.ask(&cluster, resource.as_deref(), &mut fixed, now).await;
+        cluster.tell(match &result {
             Err(error @ (FlinkError::Unreachable(_) | FlinkError::Refused(_))) => Some(error.to_string()),
             Ok(_) | Err(_) => None,
         });
         let mut board = self.board();
-        board.fixed = fixed;
+        (board.fixed, board.cluster) = (fixed, Some(cluster));
         let mut sight = result?;
+        sight.resource = resource;
         if let Some(before) = board.seen.as_ref().filter(|before| !sight.is_news(before)) {
             sight.fresh_at = before.fresh_at;
         }
@@ -80,20 +113,57 @@ impl JobWatch {
         Ok(sight)
     }
 
-    /// Asks for `parallelism`, if the job and its requirements still are what `fence` says. `false` where not.
-    pub(crate) async fn rescale(
-        self: &Arc<Self>,
-        sight: &Sight,
-        exclude: &[String],
-        parallelism: Replicas,
-        fence: (&str, &str),
+    async fn ask(
+        &self,
+        cluster: &Cluster,
+        resource: Option<&Resource>,
+        fixed: &mut Option<Fixed>,
+        now: Timestamp,
+    ) -> Result<Sight, FlinkError> {
+        let which = match (&self.way, resource) {
+            (Way::Named { job, .. }, _) => Which::Named(job),
+            (Way::Resource { .. }, Some(resource)) => {
+                Which::Is(resource.job_id().ok_or_else(|| nowhere(resource))?)
+            }
+            (Way::Resource { .. }, None) => return Err(broke_off()),
+        };
+        let looked = look::look(&cluster.client, which, fixed, now).await;
+        // A JobManager that is being replaced cannot be asked; that it is, is worth more than that it cannot.
+        looked.map_err(|error| match (resource.map(|resource| (resource, resource.obstacle())), error) {
+            (Some((resource, Some(Obstacle::Passing(_) | Obstacle::Lasting(_)))), _) => nowhere(resource),
+            (Some(_), FlinkError::NoSuchJob(id)) => {
+                FlinkError::Passing(format!("its JobManager does not run the job {id} that its status names"))
+            }
+            (_, error) => error,
+        })
+    }
+
+    /// Reads the object anew.
+    async fn resource(&self, finder: &Finder, clusters: &Clusters) -> Result<Resource, FlinkError> {
+        let nobody = || FlinkError::Unreachable("there is no Kubernetes API to find it by".to_owned());
+        finder.find(clusters.kubernetes.get().ok_or_else(nobody)?).await
+    }
+
+    /// The object as it stands now; `None` where the job belongs to none.
+    pub(crate) async fn fresh_resource(&self) -> Result<Option<Resource>, FlinkError> {
+        match &self.way {
+            Way::Named { .. } => Ok(None),
+            Way::Resource { finder, clusters, .. } => self.resource(finder, clusters).await.map(Some),
+        }
+    }
+
+    /// Asks for `wanted`, if the job and its requirements still are what `fence` says. `false` where not.
+    pub(crate) async fn require(
+        &self,
+        wanted: &Requirements,
+        (jid, version): (&str, &str),
     ) -> Result<bool, FlinkError> {
-        let (jid, client) = (fence.0, &self.cluster.client);
+        let Some(cluster) = self.board().cluster.clone() else { return Ok(false) };
+        let client = &cluster.client;
         let asked: Option<Requirements> = look::requirements(client, jid).await?.ok();
-        if asked.is_none_or(|asked| asked.version() != fence.1) {
+        if asked.is_none_or(|asked| asked.version() != version) {
             return Ok(false);
         }
-        let Some(wanted) = sight.wanted(exclude, parallelism) else { return Ok(false) };
         let sent = client.put(&format!("/jobs/{jid}/resource-requirements"), &json!(wanted)).await;
         // What was seen before says nothing about the job any more.
         self.board().look = None;
@@ -107,6 +177,17 @@ impl JobWatch {
 
     fn board(&self) -> std::sync::MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the job of an object cannot be looked at.
+fn nowhere(resource: &Resource) -> FlinkError {
+    match resource.obstacle() {
+        Some(Obstacle::Passing(what)) => FlinkError::Passing(what),
+        Some(Obstacle::Lasting(what)) => FlinkError::Ending(what),
+        Some(Obstacle::Owned(_)) | None => {
+            FlinkError::Passing("the operator has not said which job it runs".to_owned())
+        }
     }
 }
 

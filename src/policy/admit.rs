@@ -11,6 +11,7 @@ use super::problem::{Flaw, Problem};
 use super::read::Parsed;
 use super::settings::Settings;
 use super::source::SourceSpec;
+use super::target::TargetSpec;
 use super::{Policy, WorkloadId};
 
 /// Where a policy was found.
@@ -267,11 +268,26 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
         connections.prometheus.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let flink: Vec<_> = connections.flink.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let spark: Vec<_> = connections.spark.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
+    let history: Vec<_> =
+        connections.spark_history.iter().map(|(name, it)| (name.as_str(), &it.namespaces)).collect();
     let namespace = &policy.id.namespace;
     let mut flaws = Vec::new();
     let own = policy.target.flink();
-    let named =
-        own.map(|target| ("Flink", "spec.target.flinkCluster.cluster".to_owned(), &target.cluster, &flink));
+    let named = match &policy.target {
+        TargetSpec::FlinkCluster(target) => Some(("flinkCluster", &target.cluster)),
+        TargetSpec::FlinkDeployment(target) => {
+            target.cluster.as_ref().map(|named| ("flinkDeployment", named))
+        }
+        TargetSpec::FlinkSessionJob(target) => {
+            target.cluster.as_ref().map(|named| ("flinkSessionJob", named))
+        }
+        TargetSpec::ScaleTargetRef(_)
+        | TargetSpec::HorizontalPodAutoscaler(_)
+        | TargetSpec::ScaledObject(_)
+        | TargetSpec::ScheduledSparkApplication(_)
+        | TargetSpec::SparkApplication(_) => None,
+    };
+    let named = named.map(|(kind, named)| ("Flink", format!("spec.target.{kind}.cluster"), named, &flink));
     let by_sources = policy.sources.iter().enumerate().flat_map(|(index, source)| {
         let at = |path: &str| format!("spec.sources[{index}].{path}");
         match source {
@@ -284,8 +300,13 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
                 ("Kafka", at("spark.cluster"), &query.cluster, &kafka),
             ],
             // The one that the target brought along has no place in the document.
-            SourceSpec::FlinkJob(job) if own.is_some_and(|target| target.cluster == job.cluster) => {
-                Vec::new()
+            source if own.as_ref() == Some(source) => Vec::new(),
+            SourceSpec::FlinkResource(job) => {
+                let named = job.cluster.iter();
+                named.map(|cluster| ("Flink", at("flinkResource.cluster"), cluster, &flink)).collect()
+            }
+            SourceSpec::SparkRuns(runs) => {
+                vec![("Spark history", at("sparkRuns.history"), &runs.history, &history)]
             }
             SourceSpec::FlinkJob(job) => vec![("Flink", at("flinkJob.cluster"), &job.cluster, &flink)],
         }
@@ -315,9 +336,11 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
 }
 
 fn same_target(one: &Policy, other: &Policy) -> bool {
-    if let (Some(one), Some(other)) = (one.target.flink(), other.target.flink()) {
+    if let (Some(SourceSpec::FlinkJob(one)), Some(SourceSpec::FlinkJob(other))) =
+        (one.target.flink(), other.target.flink())
+    {
         // A job belongs to no namespace: whoever may name its cluster may name it.
-        return one.cluster == other.cluster && one.job == other.job;
+        return one == other;
     }
     one.id.namespace == other.id.namespace
         && one.target.kind() == other.target.kind()

@@ -6,8 +6,8 @@ use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
 use super::schedule::{Lasts, Schedule, ScheduleSpec};
 use super::settings::Settings;
-use super::source::{FlinkJob, Meaning, SourceSpec};
-use super::target::{FlinkCluster, TargetSpec};
+use super::source::{Meaning, SourceSpec};
+use super::target::{Rung, TargetSpec};
 use super::units::TimeSpan;
 use super::{Policy, WorkloadId};
 
@@ -218,9 +218,9 @@ fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
                 .hint("the API server refuses an HPA that may rest at 0; a `scaledObject` or a `scaleTargetRef` may"),
         );
     }
-    if min.0 == 0 && matches!(target, TargetSpec::FlinkCluster(_)) {
+    if min.0 == 0 && target.flink().is_some() {
         flaws.push(
-            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a `flinkCluster`")
+            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a Flink job")
                 .expected("at least 1")
                 .hint("a job without parallelism is a stopped one, and stopping it is not ours to do"),
         );
@@ -243,13 +243,16 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
             flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
         }
     }
+    flaws.extend(restart(spec));
+    flaws.extend(runs(spec, objective));
     let has_kafka =
         spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_) | SourceSpec::Spark(_)));
     let gives = |wanted: &[Meaning]| {
         spec.sources.iter().any(|source| match source {
             SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => true,
             SourceSpec::Prometheus(query) => wanted.contains(&query.means),
-            SourceSpec::FlinkJob(_) => wanted.contains(&Meaning::BusyShare),
+            SourceSpec::FlinkJob(_) | SourceSpec::FlinkResource(_) => wanted.contains(&Meaning::BusyShare),
+            SourceSpec::SparkRuns(_) => wanted.contains(&Meaning::Backlog),
         })
     };
     if matches!(objective, Some(Objective::LagPerReplica { .. }))
@@ -272,6 +275,35 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
         );
     }
     flaws
+}
+
+/// A batch that goes by its last runs goes by nothing else. A run's work is counted in executors: one is for one.
+fn runs(spec: &PolicySpec, objective: Option<Objective>) -> Option<Flaw> {
+    let is_runs = |source: &SourceSpec| matches!(source, SourceSpec::SparkRuns(_));
+    let index = spec.sources.iter().position(is_runs)?;
+    let path = format!("spec.sources[{index}].sparkRuns");
+    if !matches!(spec.target, TargetSpec::ScheduledSparkApplication(_)) || spec.sources.len() > 1 {
+        let message = "`sparkRuns` is for a `scheduledSparkApplication`, and its only source";
+        return Some(Flaw::new(path, message).hint("what a run needed says nothing about anything else"));
+    }
+    let one = objective.is_none_or(|objective| objective == Objective::LagPerReplica { records: 1 });
+    (!one).then(|| {
+        let message = "`sparkRuns` counts executors, so one of them is for one";
+        Flaw::new("spec.objective", message).expected("`lagPerReplica: 1`")
+    })
+}
+
+/// A restart is only as safe as what is known of the query: its checkpoint and its driver.
+fn restart(spec: &PolicySpec) -> Option<Flaw> {
+    let TargetSpec::SparkApplication(target) = &spec.target else { return None };
+    let queries = spec.sources.iter().filter(|source| matches!(source, SourceSpec::Spark(_))).count();
+    (target.max_rung >= Rung::Restart && queries != 1).then(|| {
+        let message =
+            format!("`maxRung` restart needs to know the query, and {queries} `spark` sources tell");
+        Flaw::new("spec.target.sparkApplication.maxRung", message)
+            .expected("exactly one `spark` source")
+            .hint("its checkpoint says when a restart is safe, and whether it went well")
+    })
 }
 
 /// A record may wait for a whole trigger interval before its batch even starts.
@@ -326,12 +358,8 @@ fn overlaps(one: &SourceSpec, other: &SourceSpec) -> bool {
 
 /// The sources, and the one that a target brings along.
 fn with_own(target: &TargetSpec, mut sources: Vec<SourceSpec>) -> Vec<SourceSpec> {
-    if let Some(FlinkCluster { cluster, job, .. }) = target.flink() {
-        let own = SourceSpec::FlinkJob(FlinkJob { cluster: cluster.clone(), job: job.clone() });
-        if !sources.contains(&own) {
-            sources.push(own);
-        }
-    }
+    let own = target.flink().filter(|own| !sources.contains(own));
+    sources.extend(own);
     sources
 }
 

@@ -60,6 +60,8 @@ const POLICY_MAPPINGS: &[&str] = &[
     "scaleTargetRef",
     "flinkCluster",
     "schedules",
+    "flinkDeployment",
+    "flinkSessionJob",
 ];
 
 /// Names of KEDA and HPA, and where their meaning lives here.

@@ -72,6 +72,9 @@ pub struct Connections {
     /// Spark applications by name.
     #[garde(dive)]
     pub spark: BTreeMap<String, SparkConnection>,
+    /// Spark history servers by name.
+    #[garde(dive)]
+    pub spark_history: BTreeMap<String, SparkHistoryConnection>,
 }
 
 /// One Kafka cluster.
@@ -214,6 +217,20 @@ pub struct SparkConnection {
     #[garde(inner(custom(http_address)))]
     pub driver: Option<String>,
     /// Namespaces whose policies may name this application; `["*"]` unless said.
+    #[serde(default = "defaults::everywhere")]
+    #[garde(inner(custom(label_or_any)))]
+    pub namespaces: Vec<String>,
+}
+
+/// One Spark history server, which remembers finished runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct SparkHistoryConnection {
+    /// Base address, `http://` or `https://`, without credentials.
+    #[garde(custom(http_address))]
+    pub url: String,
+    /// Namespaces whose policies may name this server; `["*"]` unless said.
     #[serde(default = "defaults::everywhere")]
     #[garde(inner(custom(label_or_any)))]
     pub namespaces: Vec<String>,

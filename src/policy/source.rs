@@ -4,7 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::names::{below, topic};
+use super::names::{below, subdomain, topic};
 use super::units::TimeSpan;
 
 /// One source of readings.
@@ -19,6 +19,10 @@ pub enum SourceSpec {
     Prometheus(#[garde(dive)] PrometheusQuery),
     /// How busy the tasks of a Flink job are, as they say themselves. A Flink target brings its own along.
     FlinkJob(#[garde(dive)] FlinkJob),
+    /// The same of the job of an object of the Flink Kubernetes Operator.
+    FlinkResource(#[garde(dive)] FlinkResourceJob),
+    /// Executors that the last runs of a Spark batch needed, as a history server tells: its backlog, in executors.
+    SparkRuns(#[garde(dive)] SparkRuns),
 }
 
 /// The backlog of one consumer group. Option names are KEDA's where KEDA has the option.
@@ -154,4 +158,56 @@ pub struct FlinkJob {
     /// The job's name.
     #[garde(length(min = 1))]
     pub job: String,
+}
+
+/// The tasks of the job of an object of the Flink Kubernetes Operator.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct FlinkResourceJob {
+    /// Its kind.
+    pub kind: FlinkKind,
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+    /// The Flink connection's name in the settings, where its JobManager is not to be reached at the Service that the
+    /// operator makes for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(length(min = 1)))]
+    pub cluster: Option<String>,
+}
+
+/// Kinds of the Flink Kubernetes Operator that have a job.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
+pub enum FlinkKind {
+    /// A cluster with one job of its own.
+    FlinkDeployment,
+    /// A job on a FlinkDeployment without one.
+    FlinkSessionJob,
+}
+
+/// The finished runs of one Spark application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct SparkRuns {
+    /// The history server's name in the settings.
+    #[garde(length(min = 1))]
+    pub history: String,
+    /// The application's name as the history server tells it; a `*` at its end stands for anything.
+    #[garde(length(min = 1))]
+    pub app: String,
 }

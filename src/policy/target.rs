@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::subdomain;
 use super::rules::MetricTarget;
+use super::source::{FlinkJob, FlinkKind, FlinkResourceJob, SourceSpec};
+use super::units::TimeSpan;
 
 /// The one object that a policy moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -19,10 +21,14 @@ pub enum TargetSpec {
     ScaledObject(#[garde(dive)] ScaledObjectTarget),
     /// Parallelism of a Flink job, through its JobManager's REST API.
     FlinkCluster(#[garde(dive)] FlinkCluster),
+    /// Parallelism of the job of a FlinkDeployment (Flink Kubernetes Operator), in application mode.
+    FlinkDeployment(#[garde(dive)] FlinkResource),
+    /// Parallelism of a FlinkSessionJob (Flink Kubernetes Operator).
+    FlinkSessionJob(#[garde(dive)] FlinkResource),
     /// Executor bounds of a ScheduledSparkApplication (kubeflow operator), which hold from its next run on.
     ScheduledSparkApplication(#[garde(dive)] ScheduledSparkTarget),
-    /// Executor bounds of a SparkApplication (kubeflow operator): shown and never written, since Spark takes
-    /// none while it runs.
+    /// Executor bounds of a SparkApplication (kubeflow operator). Spark takes none while it runs, so they are only
+    /// shown, unless the policy allows to restart a streaming application for them.
     SparkApplication(#[garde(dive)] SparkTarget),
 }
 
@@ -34,6 +40,8 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(_) => "HorizontalPodAutoscaler",
             Self::ScaledObject(_) => "ScaledObject",
             Self::FlinkCluster(_) => "FlinkCluster",
+            Self::FlinkDeployment(_) => "FlinkDeployment",
+            Self::FlinkSessionJob(_) => "FlinkSessionJob",
             Self::ScheduledSparkApplication(_) => "ScheduledSparkApplication",
             Self::SparkApplication(_) => "SparkApplication",
         }
@@ -43,11 +51,13 @@ impl TargetSpec {
     pub fn is_advisory(&self) -> bool {
         match self {
             Self::ScheduledSparkApplication(target) => target.max_rung < Rung::NextRun,
-            Self::SparkApplication(_) => true,
+            Self::SparkApplication(target) => target.max_rung < Rung::Restart,
             Self::ScaleTargetRef(_)
             | Self::HorizontalPodAutoscaler(_)
             | Self::ScaledObject(_)
-            | Self::FlinkCluster(_) => false,
+            | Self::FlinkCluster(_)
+            | Self::FlinkDeployment(_)
+            | Self::FlinkSessionJob(_) => false,
         }
     }
 
@@ -61,15 +71,25 @@ impl TargetSpec {
             | Self::ScaleTargetRef(_)
             | Self::ScaledObject(_)
             | Self::FlinkCluster(_)
+            | Self::FlinkDeployment(_)
+            | Self::FlinkSessionJob(_)
             | Self::ScheduledSparkApplication(_)
             | Self::SparkApplication(_) => None,
         }
     }
 
-    /// The Flink job that is moved, where it is one.
-    pub fn flink(&self) -> Option<&FlinkCluster> {
+    /// The Flink job that is moved, where it is one: the source that the target brings along.
+    pub fn flink(&self) -> Option<SourceSpec> {
+        let of = |kind, target: &FlinkResource| {
+            let FlinkResource { name, cluster, .. } = target.clone();
+            Some(SourceSpec::FlinkResource(FlinkResourceJob { kind, name, cluster }))
+        };
         match self {
-            Self::FlinkCluster(target) => Some(target),
+            Self::FlinkCluster(FlinkCluster { cluster, job, .. }) => {
+                Some(SourceSpec::FlinkJob(FlinkJob { cluster: cluster.clone(), job: job.clone() }))
+            }
+            Self::FlinkDeployment(target) => of(FlinkKind::FlinkDeployment, target),
+            Self::FlinkSessionJob(target) => of(FlinkKind::FlinkSessionJob, target),
             Self::HorizontalPodAutoscaler(_)
             | Self::ScaleTargetRef(_)
             | Self::ScaledObject(_)
@@ -85,6 +105,7 @@ impl TargetSpec {
             Self::HorizontalPodAutoscaler(target) => &target.name,
             Self::ScaledObject(target) => &target.name,
             Self::FlinkCluster(target) => &target.job,
+            Self::FlinkDeployment(target) | Self::FlinkSessionJob(target) => &target.name,
             Self::ScheduledSparkApplication(target) => &target.name,
             Self::SparkApplication(target) => &target.name,
         }
@@ -180,6 +201,25 @@ pub struct FlinkCluster {
     pub exclude: Vec<String>,
 }
 
+/// An object of the Flink Kubernetes Operator with a job. Its replicas are the job's parallelism.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct FlinkResource {
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+    /// The Flink connection's name in the settings, where its JobManager is not to be reached at the Service that the
+    /// operator makes for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(length(min = 1)))]
+    pub cluster: Option<String>,
+    /// Vertices that keep their parallelism, by name or id as the REST API tells them.
+    #[serde(default)]
+    #[garde(length(max = 256))]
+    pub exclude: Vec<String>,
+}
+
 /// A ScheduledSparkApplication whose template's executor bounds follow the load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -193,13 +233,59 @@ pub struct ScheduledSparkTarget {
     pub max_rung: Rung,
 }
 
-/// A SparkApplication whose executor bounds are worked out.
+/// A SparkApplication whose executor bounds are worked out, and where allowed put in force by a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SparkTarget {
     /// Name, in the policy's namespace.
     #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
+    /// The most that may be done to it.
+    #[serde(default = "recommend")]
+    #[garde(skip)]
+    pub max_rung: Rung,
+    /// How often, and with what care, it may be restarted.
+    #[serde(default)]
+    #[garde(dive)]
+    pub restart: RestartRules,
+}
+
+fn recommend() -> Rung {
+    Rung::Recommend
+}
+
+/// What a streaming application's restarts are held to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[garde(allow_unvalidated)]
+pub struct RestartRules {
+    /// The least time between two restarts.
+    pub spacing: TimeSpan,
+    /// The most restarts within any 24 hours.
+    #[garde(range(min = 1, max = 48))]
+    pub per_day: u32,
+    /// The most of them that make it smaller.
+    #[garde(range(max = 48))]
+    pub lower_per_day: u32,
+    /// How long it must have run before it is restarted.
+    pub warmup: TimeSpan,
+    /// How long it may take until it runs with the new bounds and commits batches; else it gets its old ones back.
+    pub prove_within: TimeSpan,
+    /// How long it is left alone after a restart that failed.
+    pub freeze: TimeSpan,
+}
+
+impl Default for RestartRules {
+    fn default() -> Self {
+        Self {
+            spacing: TimeSpan::from_secs(30 * 60),
+            per_day: 6,
+            lower_per_day: 2,
+            warmup: TimeSpan::from_secs(10 * 60),
+            prove_within: TimeSpan::from_secs(5 * 60),
+            freeze: TimeSpan::from_secs(6 * 3600),
+        }
+    }
 }
 
 /// What may be done to a Spark application, each rung more than the one before.
@@ -211,4 +297,7 @@ pub enum Rung {
     /// Bounds for the next run are written; no run is disturbed.
     #[default]
     NextRun,
+    /// A streaming application is restarted for new bounds: at a safe point, within a budget, proved, and rolled back
+    /// once where that fails.
+    Restart,
 }

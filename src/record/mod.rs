@@ -45,6 +45,9 @@ pub struct Turn {
     /// What exactly is to be written, and when that takes effect, where it is not plain from the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// By which means the target is moved, and why by no better ones, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<String>,
 }
 
 /// What became of a decision.
@@ -62,6 +65,11 @@ pub enum Outcome {
     /// Somebody else owns the field.
     Yielded {
         /// Who owns what.
+        problem: String,
+    },
+    /// It was not the time for it.
+    Deferred {
+        /// What is waited for.
         problem: String,
     },
     /// It could not be written.

@@ -151,7 +151,9 @@ impl Outcome {
     pub fn problem(&self) -> Option<&str> {
         match self {
             Self::Held | Self::Recommended | Self::Applied | Self::Conflicted => None,
-            Self::Yielded { problem } | Self::Failed { problem } => Some(problem),
+            Self::Yielded { problem } | Self::Deferred { problem } | Self::Failed { problem } => {
+                Some(problem)
+            }
         }
     }
 }

@@ -61,6 +61,9 @@ pub struct WorkloadReport {
     /// What exactly is to be written, and when that takes effect, where it is not plain from the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// By which means the target is moved, and why by no better ones, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<String>,
 }
 
 /// One partition of a backlog.
@@ -141,6 +144,7 @@ impl From<&Turn> for WorkloadReport {
             sentence: decision.sentence.clone(),
             schedule: decision.schedule.clone(),
             plan: turn.plan.clone(),
+            rung: turn.rung.clone(),
         }
     }
 }

@@ -9,19 +9,19 @@ use super::Source;
 use super::flink::BusyShare;
 use super::kafka::Cluster;
 use super::prometheus::{History, HistoryError, Server};
-use super::spark::App;
+use super::spark::{self as queries, Runs};
 use crate::flink::{Clusters, JobWatch};
-use crate::policy::TimeSpan;
 use crate::policy::settings::{KafkaConnection, Settings};
-use crate::policy::source::{FlinkJob, SourceSpec};
-use crate::policy::target::FlinkCluster;
+use crate::policy::source::SourceSpec;
+use crate::policy::{Policy, TimeSpan};
+use crate::spark::Apps;
 
 /// Every server that policies may name. Connects when a source first looks.
 pub struct Connections {
     kafka: BTreeMap<String, Arc<Cluster>>,
     prometheus: BTreeMap<String, Arc<Server>>,
     flink: Arc<Clusters>,
-    spark: BTreeMap<String, Arc<App>>,
+    spark: Arc<Apps>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Connections {
             .field("kafka", &self.kafka.keys())
             .field("prometheus", &self.prometheus.keys())
             .field("flink", &self.flink)
-            .field("spark", &self.spark.keys())
+            .field("spark", &self.spark)
             .finish()
     }
 }
@@ -46,18 +46,22 @@ impl Connections {
         let kafka = names.kafka.iter().map(cluster).collect::<Result<_, SourceError>>()?;
         let prometheus =
             names.prometheus.iter().map(|(name, to)| (name.clone(), Server::new(name, to, limits)));
-        let spark = names.spark.iter().map(|(name, to)| (name.clone(), App::new(name, to, limits)));
         Ok(Self {
             kafka,
             prometheus: prometheus.collect(),
             flink: Arc::new(Clusters::new(settings)),
-            spark: spark.collect(),
+            spark: Arc::new(Apps::new(settings)),
         })
     }
 
     /// The JobManagers, for those who move what these sources look at.
     pub fn flink(&self) -> Arc<Clusters> {
         Arc::clone(&self.flink)
+    }
+
+    /// The Spark applications, for those who move what these sources look at.
+    pub fn spark(&self) -> Arc<Apps> {
+        Arc::clone(&self.spark)
     }
 
     /// The source that `spec` asks for. `window`: the age it must be able to tell from a lesser one;
@@ -68,28 +72,38 @@ impl Connections {
         window: TimeSpan,
         interval: TimeSpan,
     ) -> Result<Arc<dyn Source>, SourceError> {
-        self.source_of(None, spec, window, interval)
+        self.make(spec, window, interval, ("", None))
     }
 
-    /// As [`Connections::source`], where a Flink job is who consumes.
-    pub fn source_of(
+    /// The source that `spec` of `policy` asks for, where a Flink job may be who consumes.
+    pub fn source_of(&self, policy: &Policy, spec: &SourceSpec) -> Result<Arc<dyn Source>, SourceError> {
+        let (window, interval, consumer) =
+            (policy.rules.window(), policy.rules.interval, policy.target.flink());
+        self.make(spec, window, interval, (&policy.id.namespace, consumer.as_ref()))
+    }
+
+    fn make(
         &self,
-        consumer: Option<&FlinkCluster>,
         spec: &SourceSpec,
         window: TimeSpan,
         interval: TimeSpan,
+        (namespace, consumer): (&str, Option<&SourceSpec>),
     ) -> Result<Arc<dyn Source>, SourceError> {
         match spec {
-            SourceSpec::FlinkJob(FlinkJob { cluster, job }) => {
-                Ok(Arc::new(BusyShare::new(self.job(cluster, job)?, interval)))
+            SourceSpec::FlinkJob(_) | SourceSpec::FlinkResource(_) => {
+                Ok(Arc::new(BusyShare::new(self.job(namespace, spec)?, interval)))
             }
             SourceSpec::KafkaLag(lag) => {
-                let job = consumer.map(|at| self.job(&at.cluster, &at.job)).transpose()?;
+                let job = consumer.map(|job| self.job(namespace, job)).transpose()?;
                 Ok(self.cluster(&lag.cluster)?.source(lag, window, interval, job))
             }
             SourceSpec::Spark(query) => match self.spark.get(&query.app) {
-                Some(app) => Ok(app.source(query, self.cluster(&query.cluster)?, window, interval)),
+                Some(app) => Ok(queries::source(app, query, self.cluster(&query.cluster)?, window, interval)),
                 None => Err(SourceError::Unknown { kind: "spark", name: query.app.clone() }),
+            },
+            SourceSpec::SparkRuns(runs) => match self.spark.history(&runs.history) {
+                Some(history) => Ok(Arc::new(Runs::new(history, runs))),
+                None => Err(SourceError::Unknown { kind: "sparkHistory", name: runs.history.clone() }),
             },
             SourceSpec::Prometheus(query) => match self.prometheus.get(&query.server) {
                 Some(server) => Ok(server.source(query, interval)),
@@ -98,9 +112,8 @@ impl Connections {
         }
     }
 
-    fn job(&self, cluster: &str, job: &str) -> Result<Arc<JobWatch>, SourceError> {
-        let unknown = || SourceError::Unknown { kind: "flink", name: cluster.to_owned() };
-        self.flink.job(cluster, job).ok_or_else(unknown)
+    fn job(&self, namespace: &str, job: &SourceSpec) -> Result<Arc<JobWatch>, SourceError> {
+        self.flink.watch(namespace, job).map_err(|name| SourceError::Unknown { kind: "flink", name })
     }
 
     /// What a PromQL query yields at every step of a stretch of the past.
@@ -133,7 +146,12 @@ impl Connections {
             healthy,
             problem,
         });
-        let spark = self.spark.values().map(|app| app.status());
+        let spark = self.spark.status().map(|(kind, name, healthy, problem)| ConnectionStatus {
+            kind,
+            name: name.to_owned(),
+            healthy,
+            problem,
+        });
         kafka.chain(prometheus).chain(flink).chain(spark).collect()
     }
 
@@ -157,7 +175,7 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
 /// How one server is doing. What the API says of it, and other versions read, is the record's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// `kafka`, `prometheus`, `flink` or `spark`.
+    /// `kafka`, `prometheus`, `flink`, `spark` or `sparkHistory`.
     pub kind: &'static str,
     /// Its name in the settings.
     pub name: String,
@@ -195,7 +213,7 @@ pub enum SourceError {
     /// The settings name no such server.
     #[error("the settings have no {kind} connection named {name}")]
     Unknown {
-        /// `kafka`, `prometheus`, `flink` or `spark`.
+        /// `kafka`, `prometheus`, `flink`, `spark` or `sparkHistory`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,

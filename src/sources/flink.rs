@@ -30,7 +30,8 @@ impl BusyShare {
     }
 
     /// The share since the look before, or the last one where no counter has moved since: a JobManager asks its
-    /// tasks only now and then.
+    /// tasks only now and then. A look that cannot be held against later ones gives way to the next: what a busy
+    /// JobManager tells first of new tasks is incomplete, and stays so in that look for ever.
     fn share(&self, sight: &Arc<Sight>) -> Result<f64, String> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Phase::Passing(what) | Phase::Ending(what) = sight.phase() {
@@ -38,15 +39,24 @@ impl BusyShare {
             return Err(what);
         }
         let before = seen.before.clone().filter(|before| before.same_attempt(sight));
-        if before.is_none() {
-            seen.share = None;
-        }
         let share = before.as_ref().and_then(|before| sight.busy_since(before)).map(|(share, _)| share);
-        if share.is_some() || before.is_none() {
+        let broken = before.as_ref().is_none_or(|before| !before.leads_to(sight));
+        if share.is_some() || broken {
             seen.before = Some(Arc::clone(sight));
         }
+        if broken {
+            seen.share = None;
+        }
         seen.share = share.or(seen.share);
-        seen.share.ok_or_else(|| "its tasks have not told yet how busy they are".to_owned())
+        let before = before.filter(|_| !broken);
+        seen.share.ok_or_else(|| match (sight.reticent(), before) {
+            (Some(vertex), _) => format!("not all tasks of {vertex} have told yet how busy they are"),
+            (None, None) => "its tasks have not told yet how busy they are".to_owned(),
+            (None, Some(before)) => {
+                let since = sight.at.duration_since(before.at).as_secs_f64();
+                format!("its JobManager has had no news from its tasks for {since:.0} s")
+            }
+        })
     }
 }
 
@@ -72,5 +82,42 @@ impl Source for BusyShare {
             })
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flink::{Clusters, recorded};
+    use crate::policy::settings::Settings;
+
+    fn source() -> BusyShare {
+        let settings: Settings = serde_json::from_value(serde_json::json!({
+            "apiVersion": "tidegate.dev/v1alpha1", "kind": "Settings",
+            "connections": {"flink": {"main": {"url": "http://127.0.0.1:1"}}},
+        }))
+        .unwrap();
+        BusyShare::new(Clusters::new(&settings).job("main", "orders").unwrap(), TimeSpan::from_secs(15))
+    }
+
+    /// What a busy JobManager said after a rescale: RUNNING, and zeros that are not complete. Held against it, no
+    /// later look could ever tell a share.
+    #[test]
+    fn the_first_words_after_a_rescale_do_not_silence_the_later_ones() {
+        for line in ["1.20", "2.2"] {
+            let (source, told) = (source(), Arc::new(recorded(line, "job")));
+            let first = recorded(line, "job").without_counters();
+            let unknown = || Err("its tasks have not told yet how busy they are".to_owned());
+            let vertex = first.reticent().unwrap().to_owned();
+            let reticent = Err(format!("not all tasks of {vertex} have told yet how busy they are"));
+            assert_eq!(source.share(&Arc::new(first)), reticent, "{line}");
+            assert_eq!(source.share(&told), unknown(), "one complete look is no stretch of time: {line}");
+            let later = Arc::new(told.later([100.0, 750.0]));
+            assert_eq!(source.share(&later), Ok(0.75), "{line}");
+            let gap = Arc::new(Sight::clone(&later).without_counters());
+            assert_eq!(source.share(&gap), Ok(0.75), "a gap: the last word counts: {line}");
+            assert_eq!(source.share(&told), unknown(), "clocks that went back: {line}");
+            assert_eq!(source.share(&later), Ok(0.75), "and on from there: {line}");
+        }
     }
 }

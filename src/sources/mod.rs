@@ -25,26 +25,25 @@ pub trait Source: Send + Sync {
 
 /// The reading of a source that gave nothing, with the problem in words.
 pub fn missing(spec: &SourceSpec, window: TimeSpan, now: Timestamp, problem: &str) -> SourceReading {
+    let metric = |source, means| {
+        SourceReading::Metric(MetricReading {
+            source,
+            means,
+            sampled_at: now,
+            value: None,
+            quality: Quality::Missing,
+            problem: Some(problem.to_owned()),
+        })
+    };
+    let busy = |source| metric(source, Meaning::BusyShare);
     match spec {
         SourceSpec::KafkaLag(lag) => SourceReading::Backlog(kafka::nothing(lag, window, now, problem)),
         SourceSpec::Spark(query) => {
             SourceReading::Backlog(kafka::nothing(&spark::as_reader(query), window, now, problem))
         }
-        SourceSpec::FlinkJob(job) => SourceReading::Metric(MetricReading {
-            source: format!("{}/{}", job.cluster, job.job),
-            means: Meaning::BusyShare,
-            sampled_at: now,
-            value: None,
-            quality: Quality::Missing,
-            problem: Some(problem.to_owned()),
-        }),
-        SourceSpec::Prometheus(query) => SourceReading::Metric(MetricReading {
-            source: query.server.clone(),
-            means: query.means,
-            sampled_at: now,
-            value: None,
-            quality: Quality::Missing,
-            problem: Some(problem.to_owned()),
-        }),
+        SourceSpec::FlinkJob(job) => busy(format!("{}/{}", job.cluster, job.job)),
+        SourceSpec::FlinkResource(job) => busy(format!("{}/{}", job.kind, job.name)),
+        SourceSpec::Prometheus(query) => metric(query.server.clone(), query.means),
+        SourceSpec::SparkRuns(runs) => metric(format!("{}/{}", runs.history, runs.app), Meaning::Backlog),
     }
 }

@@ -1,6 +1,8 @@
 //! Targets against an API server that fails on cue.
 
 pub(crate) mod fake;
+mod spark;
+mod spark_batch;
 
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;

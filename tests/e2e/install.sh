@@ -217,6 +217,23 @@ crds() {
   done_with crds "$version"
 }
 
+# Those of the Flink Kubernetes Operator come with its API's Maven artifact.
+flink_crds() {
+  local version=1.10.0 work
+  current flink-crds "$version" crds/flink{deployments,sessionjobs,statesnapshots}.flink.apache.org-v1.yml && return
+  need jar openjdk-17-jdk-headless
+  need mvn maven
+  say "fetching the custom resource definitions of the Flink Kubernetes Operator $version"
+  work=$(mktemp -d)
+  mvn -q -B -ntp org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+    "-Dartifact=org.apache.flink:flink-kubernetes-operator-api:$version" "-DoutputDirectory=$work" >&2
+  (cd "$work" && jar xf ./*.jar META-INF/fabric8)
+  mkdir -p "$cache/crds"
+  install -m 644 "$work"/META-INF/fabric8/flink*.flink.apache.org-v1.yml "$cache/crds/"
+  rm -rf "$work"
+  done_with flink-crds "$version"
+}
+
 [ "$(uname -s)" = Linux ] || die "the end-to-end suite runs on Linux only"
 [ -r /etc/ssl/certs/ca-certificates.crt ] || apt ca-certificates
 need java openjdk-17-jre-headless
@@ -230,6 +247,7 @@ need setpriv util-linux
 (flink 1.20 1.20.5 3.4.0-1.20)
 (spark)
 (crds)
+(flink_crds)
 for part; do
   case $part in
     keda) (keda) ;;

@@ -289,7 +289,8 @@ fn limited() -> Run {
         |second, seen| {
             seen.target.limit = match second {
                 0..480 => limit(4, LimitCause::Slots),
-                480..840 => limit(6, LimitCause::MaxParallelism),
+                480..660 => limit(6, LimitCause::MaxParallelism),
+                660..840 => limit(6, LimitCause::Quarantine),
                 _ => None,
             };
             seen.target.hold = match second / 60 {

@@ -1,6 +1,9 @@
 //! A Flink job as the target, against a JobManager that gives the recorded answers of a real one, and faults that a
 //! real one cannot be made to have on cue.
 
+mod resource;
+mod routes;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -325,6 +328,93 @@ async fn busy_shares_are_told_from_one_look_to_the_next() {
     assert_eq!(look().await, (None, Quality::Missing, Some(unknown)), "other tasks");
     manager.change(&job, |it| it["vertices"][1]["metrics"]["accumulated-busy-time"] = "NaN".into());
     assert_eq!(look().await.0, None, "not a number is not zero");
+}
+
+/// A job's details may leave tasks out for minutes after a rescale: then the tasks' own metrics are asked.
+#[tokio::test]
+async fn tasks_are_asked_where_the_jobs_details_leave_them_out() {
+    let manager = JobManager::recorded("2.2").await;
+    let job = format!("/jobs/{}", manager.jid());
+    manager.change(&job, |it| it["vertices"][1]["metrics"]["read-records-complete"] = false.into());
+    let connections = Connections::new(&manager.settings()).unwrap();
+    let policy = policy();
+    let spec = policy.sources.last().unwrap();
+    let busy = connections.source(spec, TimeSpan::from_secs(20), TimeSpan::from_secs(15)).unwrap();
+    let look = async |second: i64| {
+        let SourceReading::Metric(reading) =
+            busy.observe(now() + jiff::SignedDuration::from_secs(second)).await
+        else {
+            panic!("no metric")
+        };
+        (reading.value, reading.problem)
+    };
+    let silent = "flink main/orders: not all tasks of work -> sink: Writer have told yet how busy they are";
+    assert_eq!(look(0).await, (None, Some(silent.to_owned())));
+    let tell = |busy: f64, idle: f64| {
+        let clocks = [("Busy", busy), ("Idle", idle), ("BackPressured", 0.0)];
+        let one = |(name, sum): (&str, f64)| json!({"id": format!("accumulate{name}TimeMs"), "sum": sum, "avg": sum / 2.0});
+        let answer = clocks.into_iter().map(one).collect();
+        manager.on(&format!("{job}/vertices/{WORK}/subtasks/metrics?"), 200, answer);
+    };
+    tell(1000.0, 1000.0);
+    assert_eq!(look(15).await.0, None, "one look is no stretch of time");
+    tell(1600.0, 1200.0);
+    assert_eq!(look(30).await, (Some(0.75), None));
+}
+
+/// A job that goes on failing after a move up is given back what it had, and is not asked for as much again.
+#[tokio::test]
+async fn a_move_that_the_job_does_not_bear_is_taken_back() {
+    let manager = JobManager::recorded("2.2").await;
+    let actuator = manager.actuator(&policy());
+    let job = format!("/jobs/{}", manager.jid());
+    let at = |second: i64| now() + jiff::SignedDuration::from_secs(second);
+    let fence = actuator.observe(now()).await.fence.unwrap();
+    actuator.apply(&change(4), &fence).await.unwrap();
+    let asks = |upper: u32| {
+        manager.change(&format!("{job}/resource-requirements"), |it| {
+            for vertex in [SOURCE, WORK] {
+                it[vertex]["parallelism"]["upperBound"] = upper.into();
+            }
+        });
+    };
+    asks(4);
+    let runs = |parallelism: u32| {
+        manager.change(&job, |it| {
+            for vertex in it["vertices"].as_array_mut().unwrap() {
+                vertex["parallelism"] = parallelism.into();
+            }
+        });
+    };
+    manager.change(&job, |it| it["state"] = "RESTARTING".into());
+    let moved_at = manager.answers.lock().unwrap()[&job].1["now"].as_i64().unwrap();
+    let fails = |after: i64| {
+        let failure = json!({"exceptionName": "java.io.IOException", "timestamp": moved_at + after});
+        manager.on(&format!("{job}/exceptions?"), 200, json!({"exceptionHistory": {"entries": [failure]}}));
+    };
+    // An old failure; one before the move was carried out; then the new tasks fail, for less than a minute.
+    for (second, after, parallelism) in [(15, -1000, 4), (30, 500, 2), (45, 1000, 4), (60, 50_000, 4)] {
+        fails(after);
+        runs(parallelism);
+        actuator.observe(at(second)).await;
+        actuator.tend(at(second)).await.unwrap();
+        assert_eq!(manager.sent().len(), 1, "{after}: a TaskManager may be lost");
+    }
+    fails(61_000);
+    actuator.observe(at(75)).await;
+    actuator.tend(at(75)).await.unwrap();
+    let before = json!({"parallelism": {"lowerBound": 1, "upperBound": 2}});
+    let path = format!("PUT {job}/resource-requirements");
+    assert_eq!(manager.sent()[1..], [(path, json!({SOURCE: before, WORK: before}))]);
+    asks(2);
+    runs(2);
+    manager.change(&job, |it| it["state"] = "RUNNING".into());
+    let limit = actuator.observe(at(90)).await.limit;
+    assert_eq!(limit, Some(TargetLimit { most: Replicas(3), cause: LimitCause::Quarantine }));
+    actuator.tend(at(90)).await.unwrap();
+    assert_eq!(manager.sent().len(), 2);
+    let limit = actuator.observe(at(3700)).await.limit;
+    assert_eq!(limit, Some(TargetLimit { most: Replicas(8), cause: LimitCause::Slots }), "an hour later");
 }
 
 /// The only difference between a dry turn and a live one is the write.

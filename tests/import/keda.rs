@@ -41,7 +41,12 @@ fn an_object_becomes_a_policy_and_the_rest_is_said(
         match source {
             SourceSpec::KafkaLag(kafka) => assert!(connections.kafka.contains_key(&kafka.cluster)),
             SourceSpec::Prometheus(query) => assert!(connections.prometheus.contains_key(&query.server)),
-            SourceSpec::FlinkJob(_) | SourceSpec::Spark(_) => unreachable!("KEDA has no such trigger"),
+            SourceSpec::FlinkJob(_)
+            | SourceSpec::FlinkResource(_)
+            | SourceSpec::Spark(_)
+            | SourceSpec::SparkRuns(_) => {
+                unreachable!("KEDA has no such trigger")
+            }
         }
     }
     insta::assert_snapshot!(name, format!("{}\n{}", report.messages.join("\n"), report.documents));
@@ -123,7 +128,11 @@ fn a_query_means_what_it_is_said_to_mean(
     let source = policy.and_then(|mut policy| policy.sources.pop());
     let found = source.map(|source| match source {
         SourceSpec::Prometheus(found) => (found.means, found.query),
-        SourceSpec::KafkaLag(_) | SourceSpec::FlinkJob(_) | SourceSpec::Spark(_) => unreachable!(),
+        SourceSpec::KafkaLag(_)
+        | SourceSpec::FlinkJob(_)
+        | SourceSpec::FlinkResource(_)
+        | SourceSpec::Spark(_)
+        | SourceSpec::SparkRuns(_) => unreachable!(),
     });
     assert_eq!(found, query.map(|query| (means, query.to_owned())));
 }

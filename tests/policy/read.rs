@@ -437,3 +437,36 @@ fn a_preset_weighs_an_age_and_knobs_are_changed_one_by_one() {
     let report: String = faulty.iter().map(|text| shown(&problems_of(text, None)) + "--\n").collect();
     insta::assert_snapshot!(report);
 }
+
+#[test]
+fn a_restart_needs_to_know_one_query() {
+    let target = |rung: &str| format!("sparkApplication: {{name: orders, maxRung: {rung}}}");
+    let for_app = |rung: &str| with("scaleTargetRef: {kind: Deployment, name: orders}", &target(rung));
+    assert_eq!(problems_of(&for_app("nextRun"), None), []);
+    let [problem] = problems_of(&for_app("restart"), None).try_into().unwrap();
+    assert_eq!(problem.message, "`maxRung` restart needs to know the query, and 0 `spark` sources tell");
+    let source = "spark: {app: app, cluster: main, topics: [orders], checkpoint: orders}";
+    let known =
+        for_app("restart").replace("kafkaLag: {cluster: main, group: orders, topics: [orders]}", source);
+    assert_eq!(problems_of(&known, None), []);
+    let never = known.replace("maxRung: restart", "maxRung: restart, restart: {perDay: 0}");
+    assert_eq!(problems_of(&never, None).len(), 1);
+}
+
+#[test]
+fn runs_are_counted_in_executors_and_alone() {
+    let target = "scheduledSparkApplication: {name: nightly}";
+    let source = "sparkRuns: {history: main, app: nightly-*}";
+    let batch = with("scaleTargetRef: {kind: Deployment, name: orders}", target)
+        .replace("kafkaLag: {cluster: main, group: orders, topics: [orders]}", source);
+    let good = batch.replace("maxLag: 60s", "lagPerReplica: 1");
+    assert_eq!(problems_of(&good, None), []);
+    let message = |text: &str| problems_of(text, None).remove(0).message;
+    assert_eq!(message(&batch), "`sparkRuns` counts executors, so one of them is for one");
+    let beside =
+        good.replace("    - sparkRuns", "    - kafkaLag: {cluster: main, group: orders}\n    - sparkRuns");
+    let alone = "`sparkRuns` is for a `scheduledSparkApplication`, and its only source";
+    assert_eq!(message(&beside), alone);
+    let elsewhere = good.replace(target, "scaleTargetRef: {kind: Deployment, name: orders}");
+    assert_eq!(message(&elsewhere), alone);
+}

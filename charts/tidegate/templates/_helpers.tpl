@@ -89,16 +89,35 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs: [{{ ternary "get, list, patch" "get, list" (and $apply .Values.targets.scaledObject.enabled) }}]
-{{- if .Values.targets.scheduledSparkApplication.enabled }}
+{{- $scheduled := .Values.targets.scheduledSparkApplication.enabled }}
+{{- $restarts := .Values.targets.sparkApplication.enabled }}
+{{- if or $scheduled $restarts }}
 - apiGroups: [sparkoperator.k8s.io]
   resources: [scheduledsparkapplications, sparkapplications]
   verbs: [get]
-{{- if $apply }}
-# Never sparkapplications: any change of one starts it again.
+# A quota caps executors: then bounds are left alone.
+- apiGroups: [""]
+  resources: [resourcequotas]
+  verbs: [list]
+{{- end }}
+{{- if and $apply $scheduled }}
 - apiGroups: [sparkoperator.k8s.io]
   resources: [scheduledsparkapplications]
   verbs: [patch]
 {{- end }}
+{{- if and $apply $restarts }}
+# Any change of one starts it again: rung restart alone.
+- apiGroups: [sparkoperator.k8s.io]
+  resources: [sparkapplications]
+  verbs: [patch]
+{{- end }}
+{{- if .Values.targets.flinkDeployment.enabled }}
+- apiGroups: [flink.apache.org]
+  resources: [flinkdeployments, flinksessionjobs]
+  verbs: [{{ ternary "get, patch" "get" $apply }}]
+- apiGroups: [flink.apache.org]
+  resources: [flinkstatesnapshots]
+  verbs: [list]
 {{- end }}
 - apiGroups: [""]
   resources: [configmaps]

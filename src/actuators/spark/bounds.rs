@@ -2,6 +2,7 @@
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Kind;
@@ -15,24 +16,53 @@ const LOWER: &str = "minExecutors";
 const UPPER: &str = "maxExecutors";
 const INITIAL: &str = "initialExecutors";
 
-/// An application's executor bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bounds {
+/// How many executors an application may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Range {
     pub(super) lower: Replicas,
     pub(super) upper: Replicas,
-    initial: Option<Replicas>,
+    /// What it starts with, where that is stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) initial: Option<Replicas>,
+}
+
+impl Range {
+    /// With other bounds: a start that is stated moves along.
+    pub(super) fn to(self, lower: Replicas, upper: Replicas) -> Self {
+        let upper = upper.max(lower);
+        Self { lower, upper, initial: self.initial.map(|initial| initial.clamp(lower, upper)) }
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {} executors", self.lower, self.upper)
+    }
+}
+
+/// An application's executor bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Bounds {
+    pub(super) range: Range,
+    /// The most that quotas leave room for.
+    pub(super) room: Option<Replicas>,
     /// Stated in `dynamicAllocation`.
     typed: bool,
     /// Stated in `sparkConf`.
     conf: bool,
-    /// What else would make dynamic allocation behave, in words.
-    pub(super) advice: Vec<&'static str>,
+    /// The application's own spec.
+    pub(super) spec: Value,
 }
 
 impl Bounds {
     /// Finds them, or says why they are left alone.
     pub(super) fn find(kind: Kind, object: &DynamicObject) -> Result<Self, String> {
         refuse(kind, object)?;
+        Self::stated(kind, object)
+    }
+
+    /// Finds them, whatever state the application is in.
+    pub(super) fn stated(kind: Kind, object: &DynamicObject) -> Result<Self, String> {
         let spec = object.data.pointer(&format!("/{}", kind.path().join("/")));
         let spec = spec.ok_or_else(|| format!("it has no {}", kind.path().join(".")))?;
         let typed = spec.get("dynamicAllocation").filter(|typed| typed.get("enabled") == Some(&true.into()));
@@ -58,13 +88,18 @@ impl Bounds {
         let upper =
             upper.ok_or_else(|| format!("it states no {UPPER}, so it takes all there is: state one"))?;
         let conf = [LOWER, UPPER, INITIAL].iter().any(|field| conf(field).is_some());
-        let advice = advice(spec);
-        Ok(Self { lower: lower.unwrap_or(Replicas(0)), upper, initial, typed: typed.is_some(), conf, advice })
+        let range = Range { lower: lower.unwrap_or(Replicas(0)), upper, initial };
+        Ok(Self { range, room: None, typed: typed.is_some(), conf, spec: spec.clone() })
+    }
+
+    /// The range for other bounds, no larger than there is room for.
+    pub(super) fn moved(&self, lower: Replicas, upper: Option<Replicas>) -> Range {
+        let most = self.room.unwrap_or(Replicas(u32::MAX));
+        self.range.to(lower.min(most), upper.unwrap_or(self.range.upper).min(most))
     }
 
     /// The application's spec with other bounds: in the places where it states them already.
-    pub(super) fn to(&self, lower: Replicas, upper: Replicas) -> Value {
-        let initial = self.initial.map(|initial| initial.clamp(lower, upper.max(lower)));
+    pub(super) fn to(&self, Range { lower, upper, initial }: Range) -> Value {
         let all = [(LOWER, Some(lower)), (UPPER, Some(upper)), (INITIAL, initial)];
         let all = || all.into_iter().filter_map(|(field, count)| Some((field, count?)));
         let mut spec = Map::new();
@@ -89,29 +124,6 @@ impl Bounds {
     }
 }
 
-/// What stock dynamic allocation lacks by default: nothing that it does depends on triggers or on lag, and what
-/// holds data is kept for ever.
-fn advice(spec: &Value) -> Vec<&'static str> {
-    let conf = |key: &str| spec.get("sparkConf")?.get(key)?.as_str();
-    let mut advice = Vec::new();
-    if conf("spark.decommission.enabled") != Some("true") {
-        advice.push("set spark.decommission.enabled=true: executors then end their tasks before they leave");
-    }
-    let typed = spec.pointer("/dynamicAllocation/shuffleTrackingTimeout").is_some_and(|span| !span.is_null());
-    if !typed && conf("spark.dynamicAllocation.shuffleTracking.timeout").is_none() {
-        advice.push(
-            "set spark.dynamicAllocation.shuffleTracking.timeout: executors that hold shuffle data never leave without",
-        );
-    }
-    if conf("spark.dynamicAllocation.executorIdleTimeout").is_none() {
-        advice.push(
-            "set spark.dynamicAllocation.executorIdleTimeout to three trigger intervals of a stream, at least: at 60s \
-             a shorter interval keeps every executor, and a longer one drops and starts them in each",
-        );
-    }
-    advice
-}
-
 fn whole(count: Option<u64>, field: &str) -> Result<Replicas, String> {
     let count = count.and_then(|count| u32::try_from(count).ok());
     count.map(Replicas).ok_or_else(|| format!("its {field} is not a count"))
@@ -119,14 +131,7 @@ fn whole(count: Option<u64>, field: &str) -> Result<Replicas, String> {
 
 /// Why the application must be left alone, if it must.
 fn refuse(kind: Kind, object: &DynamicObject) -> Result<(), String> {
-    if let Some(queue) = object.labels().get(QUEUE) {
-        return Err(format!(
-            "the queue {queue} admits it by what it asks for: its bounds are the queue's matter"
-        ));
-    }
-    if object.data.pointer("/spec/suspend") == Some(&true.into()) {
-        return Err("it is suspended".to_owned());
-    }
+    refuse_owned(object)?;
     let state = object.data.pointer("/status/applicationState/state").and_then(Value::as_str);
     match (kind, state) {
         (Kind::Application, Some(state @ ("COMPLETED" | "FAILED" | "SUBMISSION_FAILED"))) => {
@@ -137,6 +142,19 @@ fn refuse(kind: Kind, object: &DynamicObject) -> Result<(), String> {
         }
         (Kind::Application | Kind::Scheduled, _) => Ok(()),
     }
+}
+
+/// Who else says when the application runs, and how large.
+pub(super) fn refuse_owned(object: &DynamicObject) -> Result<(), String> {
+    if let Some(queue) = object.labels().get(QUEUE) {
+        return Err(format!(
+            "the queue {queue} admits it by what it asks for: its bounds are the queue's matter"
+        ));
+    }
+    if object.data.pointer("/spec/suspend") == Some(&true.into()) {
+        return Err("it is suspended".to_owned());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -171,9 +189,9 @@ mod tests {
         let find =
             |spec: Value| Bounds::find(Kind::Scheduled, &object(Kind::Scheduled, spec, &json!({}))).unwrap();
         let bounds = find(typed(2, 8));
-        assert_eq!((bounds.lower, bounds.upper), (Replicas(2), Replicas(8)));
+        assert_eq!((bounds.range.lower, bounds.range.upper), (Replicas(2), Replicas(8)));
         assert_eq!(
-            bounds.to(Replicas(4), Replicas(6)),
+            bounds.to(bounds.range.to(Replicas(4), Replicas(6))),
             json!({"dynamicAllocation": {"minExecutors": 4, "maxExecutors": 6, "initialExecutors": 4}})
         );
         assert_eq!(
@@ -183,30 +201,17 @@ mod tests {
 
         let conf = json!({"sparkConf": {"spark.dynamicAllocation.enabled": "true", "spark.dynamicAllocation.maxExecutors": "8"}});
         let bounds = find(conf.clone());
-        assert_eq!((bounds.lower, bounds.upper), (Replicas(0), Replicas(8)));
+        assert_eq!((bounds.range.lower, bounds.range.upper), (Replicas(0), Replicas(8)));
         assert_eq!(
-            bounds.to(Replicas(4), Replicas(6)),
+            bounds.to(bounds.range.to(Replicas(4), Replicas(6))),
             json!({"sparkConf": {"spark.dynamicAllocation.minExecutors": "4", "spark.dynamicAllocation.maxExecutors": "6"}})
         );
         let mut both = typed(2, 8);
         both["sparkConf"] = conf["sparkConf"].clone();
-        let both = find(both).to(Replicas(3), Replicas(9));
+        let both = find(both);
+        let both = both.to(both.range.to(Replicas(3), Replicas(9)));
         assert_eq!(both["dynamicAllocation"]["maxExecutors"], 9);
         assert_eq!(both["sparkConf"]["spark.dynamicAllocation.maxExecutors"], "9");
-    }
-
-    #[test]
-    fn what_dynamic_allocation_lacks_is_said() {
-        let advice = |conf: Value| {
-            let mut spec = typed(1, 2);
-            spec["sparkConf"] = conf;
-            Bounds::find(Kind::Application, &object(Kind::Application, spec, &json!({}))).unwrap().advice
-        };
-        assert_eq!(advice(json!({})).len(), 3);
-        let some = advice(json!({
-            "spark.decommission.enabled": "true", "spark.dynamicAllocation.shuffleTracking.timeout": "10m",
-        }));
-        assert!(matches!(some.as_slice(), [one] if one.contains("executorIdleTimeout")), "{some:?}");
     }
 
     #[test]

@@ -1,21 +1,35 @@
 //! Executor bounds of the kubeflow operator's applications (sparkoperator.k8s.io/v1beta2).
 //!
 //! Spark reads them once, when an application starts, and the operator answers any change of a `SparkApplication`
-//! by starting it again, a finished one too. So the only bounds that are written are those in the template of a
-//! `ScheduledSparkApplication`, which its next run copies; for a `SparkApplication` the patch is only shown.
+//! by starting it again, a finished one too. So bounds are written to the template of a `ScheduledSparkApplication`,
+//! which its next run copies; for a `SparkApplication` the patch is shown, or, where the policy allows it, written
+//! to [`restart`] it.
 
+pub(super) mod batch;
 mod bounds;
+mod hygiene;
+mod ledger;
+mod quota;
+pub(super) mod restart;
+mod verdict;
 
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use self::bounds::Bounds;
+use self::batch::{Batch, CHANGES};
+use self::bounds::{Bounds, Range};
+use self::hygiene::{Habits, advice};
+use self::ledger::{Ledger, RESTARTS};
+use self::quota::{Room, Size};
+use self::restart::Restart;
+use self::verdict::Verdict;
 use super::api::{ReadError, refusal};
 use super::owners::{MANAGER, Standing, owners, standing, we_own};
 use super::progress::Progress;
@@ -24,8 +38,9 @@ use super::scaled::Scaled;
 use super::sighting::{LastSeen, Sighting, fence};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
-use crate::engine::observation::{Fence, TargetReading};
-use crate::policy::{Replicas, WorkloadId};
+use crate::engine::observation::{Fence, LimitCause, Price, TargetLimit, TargetReading};
+use crate::policy::source::SourceSpec;
+use crate::policy::{Policy, Replicas, WorkloadId};
 
 const API_VERSION: &str = "sparkoperator.k8s.io/v1beta2";
 /// Says which policy moves the bounds; our mark that we have had them.
@@ -66,6 +81,12 @@ pub struct SparkBounds {
     name: String,
     /// Nothing is written.
     advisory: bool,
+    /// Where it may be restarted.
+    restart: Option<Restart>,
+    /// Where it goes by its last runs.
+    batch: Option<Batch>,
+    /// Seconds between two triggers of the stream that it is, where the policy tells.
+    trigger_seconds: Option<f64>,
     seen: LastSeen,
     bounds: Mutex<Option<Bounds>>,
 }
@@ -80,13 +101,30 @@ impl std::fmt::Debug for ClientOf {
 }
 
 impl SparkBounds {
-    pub(super) fn new(client: &Client, policy: &WorkloadId, kind: Kind, name: &str, advisory: bool) -> Self {
+    /// Asks nothing yet. With the means to `restart` it, a running application is moved, too.
+    pub(super) fn new(
+        client: &Client,
+        policy: &Policy,
+        (kind, name): (Kind, &str),
+        (restart, batch): (Option<Restart>, Option<Batch>),
+    ) -> Self {
+        let advisory = policy.target.is_advisory();
         Self {
             client: ClientOf(client.clone()),
             kind,
-            policy: policy.clone(),
+            policy: policy.id.clone(),
             name: name.to_owned(),
             advisory,
+            restart,
+            batch,
+            trigger_seconds: policy.sources.iter().find_map(|source| match source {
+                SourceSpec::Spark(query) => Some(query.trigger_interval.as_secs_f64()),
+                SourceSpec::KafkaLag(_)
+                | SourceSpec::Prometheus(_)
+                | SourceSpec::FlinkJob(_)
+                | SourceSpec::FlinkResource(_)
+                | SourceSpec::SparkRuns(_) => None,
+            }),
             seen: LastSeen::default(),
             bounds: Mutex::default(),
         }
@@ -102,17 +140,94 @@ impl SparkBounds {
     }
 
     async fn read(&self, now: Timestamp) -> Result<TargetReading, ReadError> {
+        self.forget();
         let object = self.api().get_opt(&self.name).await?.ok_or(ReadError::NotFound)?;
-        let found = Bounds::find(self.kind, &object).map_err(ReadError::Unfit);
-        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = found.as_ref().ok().cloned();
-        let bounds = found?;
+        let mut bounds = self.find(&object).map_err(ReadError::Unfit)?;
+        let room = self.room(&object).await?;
+        if let Some(Room { executors, what }) =
+            room.as_ref().filter(|room| room.executors < bounds.range.upper)
+        {
+            return Err(ReadError::Unfit(format!(
+                "{what} leaves room for {executors} executors of {}: Spark asks for the rest until its driver ends; lower maxExecutors or raise the quota",
+                bounds.range.upper
+            )));
+        }
+        bounds.room = room.map(|room| room.executors);
+        self.keep(Some(&bounds));
+        let known = match &self.restart {
+            Some(restart) => Some(restart.look(&object, &bounds, now).await),
+            None => None,
+        };
+        if let Some(batch) = &self.batch {
+            let known = batch.look(&object, &bounds, now).await.map_err(ReadError::Unreadable)?;
+            return Ok(self.read_batch(&object, &bounds, &known, now));
+        }
         let standing = self.standing(&object, &bounds, now);
-        let progress = Progress { ready: running(&object), settled: true, rolling_out: false };
-        let hold = reading::hold(&standing, progress);
+        let settled = known.as_ref().is_none_or(|known| known.hold().is_none());
+        let progress = Progress { ready: running(&object), settled, rolling_out: false };
+        let hold = reading::hold(&standing, progress).or_else(|| known.as_ref()?.hold());
         self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
-        let (current, ceiling) = (Some(bounds.lower), Some(bounds.upper));
+        let (current, ceiling) = (Some(bounds.range.lower), Some(bounds.range.upper));
         let parts = Parts { current, ceiling, hold, fence: fence(&object), ..Parts::default() };
-        Ok(reading::reading(now, parts, progress))
+        let price = known.map(|known| known.price());
+        let limit = bounds.room.map(|most| TargetLimit { most, cause: LimitCause::Quota });
+        Ok(TargetReading { limit, price, ..reading::reading(now, parts, progress) })
+    }
+
+    /// A batch's size is how many executors it may have, and to move it costs nothing before the next run.
+    fn read_batch(
+        &self,
+        object: &DynamicObject,
+        bounds: &Bounds,
+        known: &batch::Known,
+        now: Timestamp,
+    ) -> TargetReading {
+        let standing = self.standing(object, bounds, now);
+        let progress = Progress { ready: None, settled: true, rolling_out: false };
+        let hold = reading::hold(&standing, progress).or_else(|| known.hold());
+        self.seen.set(Sighting::of(object, standing == Standing::Adopt, hold.as_ref()));
+        let parts =
+            Parts { current: Some(bounds.range.upper), hold, fence: fence(object), ..Parts::default() };
+        let limit = bounds.room.map(|most| TargetLimit { most, cause: LimitCause::Quota });
+        let price = Some(Price { raise_seconds: 0.0, lower_seconds: 0.0 });
+        TargetReading { limit, price, ..reading::reading(now, parts, progress) }
+    }
+
+    /// How many executors the namespace's quotas leave room for.
+    async fn room(&self, object: &DynamicObject) -> Result<Option<Room>, ReadError> {
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.client.0.clone(), &self.policy.namespace);
+        let quotas = quotas.list(&ListParams::default()).await?.items;
+        if quotas.is_empty() {
+            return Ok(None);
+        }
+        let spec = object.data.pointer(&format!("/{}", self.kind.path().join("/")));
+        let size = spec.and_then(Size::of);
+        let size =
+            size.ok_or_else(|| ReadError::Unfit("its spec does not say how large an executor is".into()))?;
+        let running = (self.kind == Kind::Application).then(|| running(object).unwrap_or_default());
+        Ok(quota::room(&quotas, &size, running))
+    }
+
+    fn forget(&self) {
+        self.keep(None);
+        if let Some(restart) = &self.restart {
+            restart.forget();
+        }
+        if let Some(batch) = &self.batch {
+            batch.forget();
+        }
+    }
+
+    fn keep(&self, bounds: Option<&Bounds>) {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds.cloned();
+    }
+
+    /// Its bounds. An application that we restarted is ours to follow to the end, whatever its state.
+    fn find(&self, object: &DynamicObject) -> Result<Bounds, String> {
+        if self.restart.is_some() && Ledger::of(object)?.is_open() {
+            return Bounds::stated(self.kind, object);
+        }
+        Bounds::find(self.kind, object)
     }
 
     /// Who else states the bounds.
@@ -133,10 +248,58 @@ impl SparkBounds {
             return Err(failed("only shown: nothing of this target is ever written"));
         }
         let bounds = self.known().ok_or_else(|| failed("its bounds are not known"))?;
+        let (to, mark) = match (&self.restart, &self.batch) {
+            (None, None) => (bounds.moved(change.replicas, change.ceiling), None),
+            (Some(restart), _) => {
+                let begun = restart.begin(&bounds, change).await;
+                let (to, ledger) = begun.map_err(|problem| ActuateError::Deferred { problem })?;
+                (to, Some((RESTARTS, ledger.text())))
+            }
+            (None, Some(batch)) => {
+                let moved = batch.moved(&bounds, change.replicas);
+                let (to, changed) = moved.ok_or_else(|| failed("its runs are not known"))?;
+                (to, Some((CHANGES, changed.text())))
+            }
+        };
+        self.send(fence, |fenced| self.patch(Some((&bounds, to)), mark.as_ref(), fenced)).await
+    }
+
+    /// Writes down what became of the last change, or undoes it.
+    async fn follow(&self) -> Result<(), ActuateError> {
+        let Some((mark, back, why)) = self.due() else { return Ok(()) };
+        let Some(fence) = self.seen.last() else { return Ok(()) };
+        let bounds = self.known();
+        let spec = bounds.as_ref().zip(back);
+        self.send(&fence, |fenced| self.patch(spec, Some(&mark), fenced)).await?;
+        self.forget();
+        tracing::info!(workload = %self.policy, "{}: {why}", self.name);
+        Ok(())
+    }
+
+    /// The mark to be written, the bounds that are to be back, and why.
+    fn due(&self) -> Option<((&'static str, String), Option<Range>, String)> {
+        if let Some(known) = self.restart.as_ref().and_then(Restart::known) {
+            return match known.verdict {
+                Verdict::Free | Verdict::Wait(_) | Verdict::Unfit(_) => None,
+                Verdict::Note(ledger, why) => Some(((RESTARTS, ledger.text()), None, why)),
+                Verdict::Undo(ledger, back, why) => Some(((RESTARTS, ledger.text()), Some(back), why)),
+            };
+        }
+        match self.batch.as_ref()?.known()?.verdict {
+            batch::Verdict::Free | batch::Verdict::Wait(_) => None,
+            batch::Verdict::Note(changed, why) => Some(((CHANGES, changed.text()), None, why)),
+            batch::Verdict::Undo(changed, back, why) => Some(((CHANGES, changed.text()), Some(back), why)),
+        }
+    }
+
+    async fn send(
+        &self,
+        fence: &Fence,
+        patch: impl Fn(Value) -> Value + Send + Sync,
+    ) -> Result<(), ActuateError> {
         let (api, seen) = (&self.api(), self.seen.at(fence));
         let write = |fence: Fence| {
-            let fenced = json!({"uid": fence.uid, "resourceVersion": fence.resource_version});
-            let patch = self.patch(&bounds, change, fenced);
+            let patch = patch(json!({"uid": fence.uid, "resourceVersion": fence.resource_version}));
             async move {
                 let params =
                     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
@@ -147,16 +310,61 @@ impl SparkBounds {
         seen.write(api, &self.name, write).await
     }
 
-    /// The whole of what is written. Our mark goes with `metadata`.
-    fn patch(&self, bounds: &Bounds, change: &Change, mut metadata: Value) -> Value {
-        let upper = change.ceiling.unwrap_or(bounds.upper).max(change.replicas);
-        let spec = bounds.to(change.replicas, upper);
+    /// The whole of what is written. Our marks go with `metadata`.
+    fn patch(
+        &self,
+        spec: Option<(&Bounds, Range)>,
+        mark: Option<&(&str, String)>,
+        mut metadata: Value,
+    ) -> Value {
         if let Some(metadata) = metadata.as_object_mut() {
-            metadata.insert("annotations".to_owned(), json!({POLICY: self.policy.to_string()}));
+            let mut marks = json!({POLICY: self.policy.to_string()});
+            if let (Some((name, text)), Some(marks)) = (mark, marks.as_object_mut()) {
+                marks.insert((*name).to_owned(), text.as_str().into());
+            }
+            metadata.insert("annotations".to_owned(), marks);
         }
-        match self.kind {
-            Kind::Application => json!({"metadata": metadata, "spec": spec}),
-            Kind::Scheduled => json!({"metadata": metadata, "spec": {"template": spec}}),
+        let spec = spec.map(|(bounds, to)| bounds.to(to));
+        match (self.kind, spec) {
+            (_, None) => json!({"metadata": metadata}),
+            (Kind::Application, Some(spec)) => json!({"metadata": metadata, "spec": spec}),
+            (Kind::Scheduled, Some(spec)) => json!({"metadata": metadata, "spec": {"template": spec}}),
+        }
+    }
+
+    /// What would make dynamic allocation behave.
+    fn advice(&self, bounds: &Bounds) -> Vec<String> {
+        let task_seconds = self.batch.as_ref().and_then(Batch::task_seconds);
+        let habits = Habits { trigger_seconds: self.trigger_seconds, task_seconds };
+        advice(&bounds.spec, bounds.range, habits)
+    }
+
+    /// Which rung it is on, and why on no higher one.
+    fn on_rung(&self) -> String {
+        match (self.kind, &self.restart) {
+            (Kind::Scheduled, _) if self.advisory => {
+                "rung recommend: maxRung allows no more; nextRun would write the template".to_owned()
+            }
+            (Kind::Scheduled, _) if self.batch.is_some() => {
+                "rung nextRun, by what its last runs needed: holds from the next run on, and disturbs none"
+                    .to_owned()
+            }
+            (Kind::Scheduled, _) => "rung nextRun: holds from the next run on, and disturbs none; \
+                 restart is only for a sparkApplication that streams"
+                .to_owned(),
+            (Kind::Application, None) => "rung recommend: Spark takes no new bounds while it runs, and the \
+                 operator would start it again; maxRung does not allow restart"
+                .to_owned(),
+            (Kind::Application, Some(restart)) => match restart.known().map(|known| known.verdict) {
+                Some(Verdict::Unfit(why)) => format!("rung recommend: not restart, because {why}"),
+                Some(Verdict::Wait(why)) => format!("rung restart, not now: {why}"),
+                Some(Verdict::Free | Verdict::Note(..) | Verdict::Undo(..)) => {
+                    "rung restart: one restart for new bounds, at a safe point; not scaleAllocator, because \
+                     dynamic allocation is on"
+                        .to_owned()
+                }
+                None => "rung recommend: not restart, because it is not known what runs".to_owned(),
+            },
         }
     }
 }
@@ -181,16 +389,27 @@ impl Actuator for SparkBounds {
         Box::pin(self.write(change, fence))
     }
 
+    fn tend(&self, _now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
+        Box::pin(self.follow())
+    }
+
+    fn rung(&self) -> Option<String> {
+        let bounds = self.known()?;
+        let lines: Vec<String> = [self.on_rung()].into_iter().chain(self.advice(&bounds)).collect();
+        Some(lines.join("; "))
+    }
+
     fn plan(&self, change: &Change) -> Option<String> {
         let bounds = self.known()?;
-        let patch = self.patch(&bounds, change, json!({}));
-        let rung = if self.kind == Kind::Scheduled {
-            "rung nextRun: holds from the next run on"
-        } else {
-            "rung recommend: Spark takes no new bounds while it runs, and the operator would start it again"
+        let worth = self.restart.as_ref().map(|restart| restart.worth(&bounds, change));
+        let note = worth.as_ref().and_then(|worth| worth.clone().err());
+        let to = match &self.batch {
+            Some(batch) => batch.moved(&bounds, change.replicas)?.0,
+            None => bounds.moved(change.replicas, change.ceiling),
         };
+        let patch = self.patch(Some((&bounds, to)), None, json!({}));
         let command = format!("kubectl patch {} {} --type merge -p '{patch}'", self.kind.name(), self.name);
-        let lines: Vec<&str> = [rung, &command].into_iter().chain(bounds.advice).collect();
-        Some(lines.join("; "))
+        let lines = [Some(self.on_rung()), note, Some(command)].into_iter().flatten();
+        Some(lines.chain(self.advice(&bounds)).collect::<Vec<_>>().join("; "))
     }
 }

@@ -156,7 +156,7 @@ impl LaneStory {
         let head = match &tick.turn.outcome {
             Outcome::Applied => String::new(),
             Outcome::Held if self.worth_telling(scene, decision) => String::new(),
-            Outcome::Held | Outcome::Recommended => return None,
+            Outcome::Held | Outcome::Recommended | Outcome::Deferred { .. } => return None,
             outcome @ (Outcome::Conflicted | Outcome::Yielded { .. } | Outcome::Failed { .. }) => {
                 format!("{outcome}: ")
             }

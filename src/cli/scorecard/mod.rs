@@ -54,6 +54,10 @@ pub struct Args {
 /// Runs it all, and writes the page.
 #[expect(clippy::needless_pass_by_value, reason = "commands own their arguments")]
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // Minutes of work are not lost for want of a directory.
+    if let Some(directory) = args.output.parent() {
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    }
     let plants: Vec<Plant> = PRESETS.into_iter().filter_map(Plant::preset).collect();
     let shipped = LOADS
         .into_iter()

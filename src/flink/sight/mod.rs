@@ -1,16 +1,23 @@
 //! What one look at a job showed, and what follows from it: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::answers::{Config, Counters, Failure, Job, Requirements, Vertex};
+use super::answers::{Config, Counters, Failure, Job, Overview, Requirement, Requirements, Summed, Vertex};
+use super::resource::{Overrides, Resource};
 use crate::policy::Replicas;
+
+mod deployed;
 
 /// The first Flink that takes other resource requirements for a running job.
 const LEAST_VERSION: (u32, u32) = (1, 18);
 /// Seconds that the adaptive scheduler rests after a rescale unless it is told otherwise.
 const COOLDOWN: f64 = 30.0;
+/// What the tasks' clocks are called among their metrics: busy, idle, backpressured.
+pub(super) const CLOCKS: [&str; 3] =
+    ["accumulateBusyTimeMs", "accumulateIdleTimeMs", "accumulateBackPressuredTimeMs"];
 /// Seconds for which a failure counts as the cause of what a job is going through.
 const OF_LATE: f64 = 300.0;
 
@@ -22,7 +29,7 @@ pub(crate) struct Sight {
     /// When the counters and positions were last seen to move: JobManagers ask their tasks only now and then.
     pub(crate) fresh_at: Timestamp,
     pub(super) version: String,
-    pub(super) slots_free: u32,
+    pub(super) overview: Overview,
     pub(super) job: Job,
     /// What is asked for each vertex, or why that cannot be told.
     pub(super) requirements: Result<Requirements, String>,
@@ -35,6 +42,8 @@ pub(crate) struct Sight {
     pub(super) failure: Option<Failure>,
     /// Offset of the next record of each partition, by [`topic_key`].
     pub(super) positions: BTreeMap<(String, i32), i64>,
+    /// The operator's object that the job belongs to, as it stood just before.
+    pub(super) resource: Option<Arc<Resource>>,
 }
 
 /// What a job is doing.
@@ -106,7 +115,7 @@ impl Sight {
         if version(&self.version).is_none_or(|version| version < LEAST_VERSION) {
             return Some(format!("Flink {} cannot rescale a running job: 1.18 or later can", self.version));
         }
-        if self.config.get("scheduler-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("reactive")) {
+        if self.is_reactive() {
             return Some("reactive mode takes all slots there are: move the TaskManagers instead".to_owned());
         }
         if let Some(scheduler) = self.config.get("jobmanager.scheduler")
@@ -191,7 +200,7 @@ impl Sight {
             group.2 |= is_moved;
         }
         let used: u32 = groups.values().map(|(widest, ..)| *widest).sum();
-        let have = self.slots_free.saturating_add(used);
+        let have = self.overview.slots_available.saturating_add(used);
         let takes = |parallelism: u32| -> u32 {
             let group =
                 |(_, kept, moves): &(u32, u32, bool)| if *moves { parallelism.max(*kept) } else { *kept };
@@ -225,9 +234,7 @@ impl Sight {
         let mut asked = self.requirements.as_ref().ok()?.clone();
         for vertex in self.moved(exclude) {
             let bounds = &mut asked.0.get_mut(&vertex.id)?.parallelism;
-            let most =
-                u32::try_from(vertex.max_parallelism).ok().filter(|most| *most > 0).unwrap_or(u32::MAX);
-            bounds.upper_bound = parallelism.0.clamp(1, most);
+            bounds.upper_bound = parallelism.0.clamp(1, most_of(vertex));
             bounds.lower_bound = bounds.lower_bound.min(bounds.upper_bound).max(1);
         }
         Some(asked)
@@ -237,6 +244,36 @@ impl Sight {
     pub(crate) fn version(&self) -> Option<(String, String)> {
         let asked = self.requirements.as_ref().ok()?;
         Some((self.job.jid.clone(), asked.version()))
+    }
+
+    /// The operator's object that the job belongs to.
+    pub(crate) fn resource(&self) -> Option<&Arc<Resource>> {
+        self.resource.as_ref()
+    }
+
+    /// One life of a job, from its submission to its end: a rescale goes on with it, a redeploy or the loss of the
+    /// JobManager begins another, which knows no requirements of the one before.
+    pub(crate) fn life(&self) -> (&str, Option<i64>) {
+        (&self.job.jid, self.job.timestamps.get("INITIALIZING").copied())
+    }
+
+    /// Whether the JobManager is known to have the adaptive scheduler.
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.config.get("jobmanager.scheduler").is_some_and(|is| is.eq_ignore_ascii_case("adaptive"))
+    }
+
+    /// What `kept` says of this job's vertices and is more than what is asked for them now, as far as it can be had:
+    /// requirements that give it back. `None` where nothing is lost.
+    pub(crate) fn given_back(&self, kept: &Overrides) -> Option<Requirements> {
+        let most = self.feasible(&[]).map_or(u32::MAX, |most| most.0);
+        let mut asked = self.requirements.as_ref().ok()?.clone();
+        let before = asked.clone();
+        for vertex in &self.job.vertices {
+            let Some(kept) = kept.get(&vertex.id) else { continue };
+            let bounds = &mut asked.0.get_mut(&vertex.id)?.parallelism;
+            bounds.upper_bound = bounds.upper_bound.max((*kept).min(most).min(most_of(vertex)));
+        }
+        (asked != before).then_some(asked)
     }
 
     /// Offset of the next record of a partition, as the source says; `None` where it does not.
@@ -262,17 +299,36 @@ impl Sight {
     }
 
     /// The share of time that the tasks of the busiest vertex were busy since `before`, and its name. Timed by the
-    /// tasks' own clocks: busy, idle and backpressured time make up all of it.
+    /// tasks' own clocks: busy, idle and backpressured time make up all of it. `None` while any vertex has not told
+    /// all of its counters: it may be the busiest.
     pub(crate) fn busy_since(&self, before: &Self) -> Option<(f64, &str)> {
-        if !self.same_attempt(before) {
+        if self.reticent().is_some() || !before.leads_to(self) {
             return None;
         }
         let shares = self.job.vertices.iter().filter_map(|vertex| {
             let then = before.job.vertices.iter().find(|other| other.id == vertex.id)?;
-            (then.parallelism == vertex.parallelism).then_some(())?;
             Some((share(&then.metrics, &vertex.metrics)?, vertex.name.as_str()))
         });
         shares.max_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    /// A vertex some of whose tasks have not told their counters.
+    pub(crate) fn reticent(&self) -> Option<&str> {
+        let reticent = self.job.vertices.iter().find(|vertex| !vertex.metrics.are_complete());
+        reticent.map(|vertex| vertex.name.as_str())
+    }
+
+    /// Whether the counters of `self` can be held against later ones, such as those of `later`: all tasks have told
+    /// theirs, and none of them has been counted anew since.
+    pub(crate) fn leads_to(&self, later: &Self) -> bool {
+        let told = |sight: &Self| sight.reticent().is_none();
+        let goes_on = |vertex: &Vertex| {
+            let now = later.job.vertices.iter().find(|other| other.id == vertex.id);
+            now.is_some_and(|now| {
+                now.parallelism == vertex.parallelism && vertex.metrics.lead_to(&now.metrics)
+            })
+        };
+        self.same_attempt(later) && told(self) && (!told(later) || self.job.vertices.iter().all(goes_on))
     }
 
     /// Whether any counter or position has moved since `before`.
@@ -284,27 +340,68 @@ impl Sight {
     }
 }
 
-/// The busy share of the time between two readings of one vertex's counters.
+/// The busy share of the time between two readings of one vertex's counters. While a task waits for those after it,
+/// Flink moves up to a second to and fro between busy and backpressured: less of either than before is none.
 fn share(then: &Counters, now: &Counters) -> Option<f64> {
-    let complete = |one: &Counters| one.read_records_complete && one.write_records_complete;
-    if !(complete(then) && complete(now)) {
-        return None;
+    let since = |now: Option<f64>, then: Option<f64>| Some((now? - then?).max(0.0));
+    let busy = since(now.accumulated_busy_time, then.accumulated_busy_time)?;
+    let idle = since(now.accumulated_idle_time, then.accumulated_idle_time)?;
+    let waiting = since(now.accumulated_backpressured_time, then.accumulated_backpressured_time)?;
+    let all = busy + idle + waiting;
+    (all > 0.0).then(|| busy / all)
+}
+
+impl Counters {
+    /// The clocks as the tasks' own metrics have them, where all of `parallelism` tasks have told theirs.
+    pub(super) fn by_tasks(&mut self, metrics: &[Summed], parallelism: u32) {
+        let find = |name: &str| metrics.iter().find(|metric| metric.id == name);
+        let [busy, idle, waiting] = CLOCKS.map(find);
+        let (Some(busy), Some(idle), Some(waiting)) = (busy, idle, waiting) else { return };
+        let all = |part: fn(&Summed) -> Option<f64>| Some(part(busy)? + part(idle)? + part(waiting)?);
+        let (Some(sum), Some(mean)) = (all(|metric| metric.sum), all(|metric| metric.avg)) else { return };
+        if mean > 0.0 && (sum / mean - f64::from(parallelism)).abs() < 0.01 {
+            self.accumulated_busy_time = busy.sum;
+            self.accumulated_idle_time = idle.sum;
+            self.accumulated_backpressured_time = waiting.sum;
+            (self.read_records_complete, self.write_records_complete) = (true, true);
+        }
     }
-    let busy = now.accumulated_busy_time? - then.accumulated_busy_time?;
-    let idle = now.accumulated_idle_time? - then.accumulated_idle_time?;
-    let backpressured = now.accumulated_backpressured_time? - then.accumulated_backpressured_time?;
-    let all = busy + idle + backpressured;
-    (busy >= 0.0 && idle >= 0.0 && backpressured >= 0.0 && all > 0.0).then(|| busy / all)
+
+    /// Every task has told its own.
+    pub(super) fn are_complete(&self) -> bool {
+        self.read_records_complete && self.write_records_complete
+    }
+
+    /// All time that its tasks have counted.
+    fn time(&self) -> Option<f64> {
+        let rest = self.accumulated_idle_time? + self.accumulated_backpressured_time?;
+        Some(self.accumulated_busy_time? + rest)
+    }
+
+    /// The clocks have not gone back since.
+    fn lead_to(&self, later: &Self) -> bool {
+        self.time().zip(later.time()).is_none_or(|(then, now)| now >= then)
+    }
 }
 
 impl Requirements {
+    /// What a redeploy is to start with: the most that each vertex may have.
+    pub(crate) fn overrides(&self) -> Overrides {
+        self.0.iter().map(|(vertex, asked)| (vertex.clone(), asked.parallelism.upper_bound)).collect()
+    }
+
     /// One text for one set of requirements.
     pub(super) fn version(&self) -> String {
-        let one = |(vertex, asked): (&String, &super::answers::Requirement)| {
+        let one = |(vertex, asked): (&String, &Requirement)| {
             format!("{vertex}:{}-{}", asked.parallelism.lower_bound, asked.parallelism.upper_bound)
         };
         self.0.iter().map(one).collect::<Vec<_>>().join(",")
     }
+}
+
+/// The parallelism that a vertex cannot exceed.
+fn most_of(vertex: &Vertex) -> u32 {
+    u32::try_from(vertex.max_parallelism).ok().filter(|most| *most > 0).unwrap_or(u32::MAX)
 }
 
 fn version(text: &str) -> Option<(u32, u32)> {
@@ -340,6 +437,26 @@ impl Sight {
     /// The same of a job whose sources tell no positions.
     pub(crate) fn without_positions(self) -> Self {
         Self { positions: BTreeMap::new(), ..self }
+    }
+
+    /// The same of a job that has just told nothing but zeros.
+    pub(crate) fn without_counters(mut self) -> Self {
+        for vertex in &mut self.job.vertices {
+            vertex.metrics.read_records_complete = false;
+            vertex.metrics.accumulated_busy_time = Some(0.0);
+        }
+        self
+    }
+
+    /// Two seconds later, with so many milliseconds of each vertex's tasks busy in each.
+    pub(crate) fn later(&self, busy: [f64; 2]) -> Self {
+        let mut after = self.clone();
+        for (vertex, busy) in after.job.vertices.iter_mut().zip(busy) {
+            let add = |time: &mut Option<f64>, more: f64| *time = time.map(|time| time + more);
+            add(&mut vertex.metrics.accumulated_busy_time, 2.0 * busy);
+            add(&mut vertex.metrics.accumulated_idle_time, 2.0 * (1000.0 - busy));
+        }
+        after
     }
 }
 

@@ -1,6 +1,7 @@
 //! On what real JobManagers answered: see `tests/fixtures/flink/record.sh`.
 
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::super::answers::{CheckpointConfig, Checkpoints, Exceptions, Greatest, Jobs, Name, Overview};
 use super::*;
@@ -23,8 +24,8 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
     Sight {
         at: Timestamp::UNIX_EPOCH,
         fresh_at: Timestamp::UNIX_EPOCH,
-        version: overview.flink_version,
-        slots_free: overview.slots_available,
+        version: overview.flink_version.clone(),
+        overview,
         job: recorded(line, job),
         requirements: Ok(recorded(line, "requirements")),
         config: recorded(line, "job-jobmanager-config"),
@@ -32,18 +33,8 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
         failure: None,
         checkpoint: checkpoints.latest.completed.map(|one| one.trigger_timestamp),
         positions: offsets.into_iter().filter_map(position).collect(),
+        resource: None,
     }
-}
-
-/// A second later, with so many milliseconds of each task busy.
-fn later(before: &Sight, busy: [f64; 2]) -> Sight {
-    let mut after = before.clone();
-    for (vertex, busy) in after.job.vertices.iter_mut().zip(busy) {
-        let add = |time: &mut Option<f64>, more: f64| *time = time.map(|time| time + more);
-        add(&mut vertex.metrics.accumulated_busy_time, 2.0 * busy);
-        add(&mut vertex.metrics.accumulated_idle_time, 2.0 * (1000.0 - busy));
-    }
-    after
 }
 
 #[test]
@@ -99,7 +90,7 @@ fn zeros_of_a_job_that_just_started_say_nothing() {
 #[test]
 fn the_busiest_vertex_tells_the_share() {
     let before = sight("2.2", "job");
-    let after = later(&before, [100.0, 750.0]);
+    let after = before.later([100.0, 750.0]);
     let (share, vertex) = after.busy_since(&before).unwrap();
     assert!((share - 0.75).abs() < 1e-9, "{share}");
     assert_eq!(vertex, "work -> sink: Writer");
@@ -109,12 +100,45 @@ fn the_busiest_vertex_tells_the_share() {
 }
 
 #[test]
+fn tasks_are_asked_themselves_where_the_jobs_details_are_silent() {
+    let metrics = |count: f64| -> Vec<Summed> {
+        let one = |(name, sum): (&str, f64)| json!({"id": name, "sum": sum, "avg": sum / count});
+        let all: Vec<_> = CLOCKS.into_iter().zip([1500.0, 500.0, 0.0]).map(one).collect();
+        serde_json::from_value(all.into()).unwrap()
+    };
+    let silent = sight("2.2", "job").without_counters().job.vertices[0].metrics;
+    let told = |metrics: &[Summed]| {
+        let mut counters = silent;
+        counters.by_tasks(metrics, 2);
+        counters
+    };
+    let all = told(&metrics(2.0));
+    assert!(all.are_complete());
+    assert_eq!((all.accumulated_busy_time, all.time()), (Some(1500.0), Some(2000.0)));
+    assert_eq!(told(&metrics(1.0)), silent, "one of two tasks");
+    assert_eq!(told(&metrics(2.0)[..2]), silent, "not all clocks");
+    assert_eq!(told(&[]), silent);
+}
+
+/// As seen of a real source in front of a slow vertex: its busy time goes to and fro while the whole goes on.
+#[test]
+fn a_source_that_waits_silences_nobody() {
+    let before = sight("2.2", "job");
+    let mut after = before.later([0.0, 750.0]);
+    let waits = &mut after.job.vertices[0].metrics;
+    waits.accumulated_busy_time = waits.accumulated_busy_time.map(|time| time - 29.0);
+    waits.accumulated_backpressured_time = waits.accumulated_backpressured_time.map(|time| time + 2122.0);
+    assert!(before.leads_to(&after));
+    assert_eq!(after.busy_since(&before), Some((0.75, "work -> sink: Writer")));
+}
+
+#[test]
 fn counters_of_another_attempt_or_incomplete_ones_cannot_be_compared() {
     let before = sight("2.2", "job");
-    let mut restarted = later(&before, [100.0, 750.0]);
+    let mut restarted = before.later([100.0, 750.0]);
     restarted.job.timestamps.insert("RUNNING".to_owned(), 1);
     assert_eq!(restarted.busy_since(&before), None);
-    let mut incomplete = later(&before, [100.0, 750.0]);
+    let mut incomplete = before.later([100.0, 750.0]);
     for vertex in &mut incomplete.job.vertices {
         vertex.metrics.read_records_complete = false;
     }
@@ -122,6 +146,7 @@ fn counters_of_another_attempt_or_incomplete_ones_cannot_be_compared() {
     let mut reset = before.clone();
     for vertex in &mut reset.job.vertices {
         vertex.metrics.accumulated_busy_time = Some(0.0);
+        vertex.metrics.accumulated_idle_time = Some(0.0);
     }
     assert_eq!(reset.busy_since(&before), None, "a counter that went back");
 }
@@ -134,7 +159,7 @@ fn what_stands_in_the_way_is_named() {
         seen.unfit().unwrap()
     };
     let config = |key: &str, value: &str| -> Config {
-        serde_json::from_value(serde_json::json!([{"key": key, "value": value}])).unwrap()
+        serde_json::from_value(json!([{"key": key, "value": value}])).unwrap()
     };
     let old = unfit(&|seen| "1.17.2".clone_into(&mut seen.version));
     assert_eq!(old, "Flink 1.17.2 cannot rescale a running job: 1.18 or later can");
@@ -170,8 +195,7 @@ fn slots_are_counted_by_sharing_group() {
     assert_eq!(seen.feasible(&[]), Some(Replicas(5)), "two groups of two and six free: ten for both");
     let kept = ["Source: orders".to_owned()];
     assert_eq!(seen.feasible(&kept), Some(Replicas(8)), "two stay with the source");
-    seen.config =
-        serde_json::from_value(serde_json::json!([{"key": "kubernetes.cluster-id", "value": "x"}])).unwrap();
+    seen.config = serde_json::from_value(json!([{"key": "kubernetes.cluster-id", "value": "x"}])).unwrap();
     assert_eq!(seen.feasible(&[]), None, "slots are made on demand");
 }
 
@@ -231,7 +255,7 @@ fn a_failure_of_late_is_told_with_what_it_led_to() {
 fn another_autoscaler_is_told_by_the_configuration() {
     let rival = |options: &[(&str, &str)]| {
         let settings: Vec<_> =
-            options.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value})).collect();
+            options.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
         let mut seen = sight("2.2", "job");
         seen.config = serde_json::from_value(settings.into()).unwrap();
         seen.rival()

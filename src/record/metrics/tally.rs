@@ -116,7 +116,7 @@ impl Tally {
 impl Write {
     fn of(outcome: &Outcome) -> Option<Self> {
         match outcome {
-            Outcome::Held | Outcome::Recommended => None,
+            Outcome::Held | Outcome::Recommended | Outcome::Deferred { .. } => None,
             Outcome::Applied => Some(Self::Applied),
             Outcome::Conflicted => Some(Self::Conflicted),
             Outcome::Yielded { .. } => Some(Self::Yielded),

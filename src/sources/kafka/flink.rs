@@ -19,7 +19,10 @@ const OLDEST: Duration = Duration::from_secs(30);
 /// Takes into a look what the job says.
 pub(super) fn amend(look: &mut Look, job: &Result<Arc<Sight>, FlinkError>) {
     look.group = match job {
-        Err(FlinkError::NoSuchJob(_)) => GroupState::Empty,
+        Err(FlinkError::NoSuchJob(_) | FlinkError::NoSuchResource | FlinkError::Ending(_)) => {
+            GroupState::Empty
+        }
+        Err(FlinkError::Passing(_)) => GroupState::Rebalancing,
         Err(error) => {
             look.problems.push(format!("flink: {error}"));
             GroupState::Unknown
@@ -130,6 +133,8 @@ mod tests {
             (Ok(Arc::clone(&starting)), GroupState::Rebalancing),
             (Err(FlinkError::NoSuchJob("orders".into())), GroupState::Empty),
             (Err(FlinkError::Unreachable("gone".into())), GroupState::Unknown),
+            (Err(FlinkError::Passing("upgrading".into())), GroupState::Rebalancing),
+            (Err(FlinkError::Ending("suspended".into())), GroupState::Empty),
         ] {
             let mut look = look(&starting, Commit::At(1));
             amend(&mut look, &job);

@@ -1,17 +1,14 @@
-//! Spark Structured Streaming over Kafka: where a query stands from its [`checkpoint`], its executors from the
-//! [`driver`]'s UI, and its backlog from the brokers, as for any consumer.
+//! Spark Structured Streaming over Kafka: where a query stands from its checkpoint, its executors from the
+//! driver's UI, and its backlog from the brokers, as for any consumer.
 //!
 //! A query moves on in batches. Its lag is therefore a staircase, which [`steady`] takes the steps out of
 //! where they would be taken for rest and haste; and executors that come or go count from the next batch on.
 
 mod busy;
-mod checkpoint;
-mod driver;
+mod runs;
 mod steady;
-mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt as _;
@@ -19,81 +16,33 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use self::busy::Busy;
-use self::checkpoint::{Standing, Unknown};
-use self::driver::{Driver, Told};
-use self::trouble::Trouble;
+pub(super) use self::runs::Runs;
+use super::Source;
 use super::kafka::{Cluster, Commit, Group, View};
-use super::{ConnectionStatus, Source};
 use crate::engine::observation::{
     BacklogReading, BatchReading, GroupState, Quality, SourceReading, StreamingReading,
 };
 use crate::policy::TimeSpan;
-use crate::policy::settings::{Limits, SparkConnection};
 use crate::policy::source::{KafkaLag, OffsetResetPolicy, SparkQuery};
+use crate::spark::App;
+use crate::spark::checkpoint::Standing;
+use crate::spark::driver::Told;
+use crate::spark::trouble::Trouble;
 
 /// A query without a commit for so many of its batches, and at least so many seconds, may have stopped.
 const PATIENT_BATCHES: f64 = 3.0;
 const PATIENT_SECONDS: f64 = 60.0;
 
-/// One application, shared by the sources that read its queries.
-pub(super) struct App {
-    name: String,
-    checkpoints: PathBuf,
-    driver: Option<Driver>,
-    /// Whether the driver answered last time, and what is wrong where it did not.
-    health: Mutex<Option<Result<(), String>>>,
-}
-
-impl App {
-    pub(super) fn new(name: &str, connection: &SparkConnection, limits: &Limits) -> Arc<Self> {
-        // Earlier than the caller, so that the cause is told; there are two questions in a row.
-        let timeout = limits.source_timeout.0.mul_f64(0.35);
-        let driver = connection.driver.as_deref().and_then(|url| {
-            let driver = Driver::new(url, timeout, limits.http_requests_per_second);
-            driver.inspect_err(|error| tracing::error!(app = name, %error, "no HTTP client")).ok()
-        });
-        let checkpoints = connection.checkpoints.clone();
-        Arc::new(Self { name: name.to_owned(), checkpoints, driver, health: Mutex::default() })
-    }
-
-    /// A source for one of its queries, which reads topics of `cluster`.
-    pub(super) fn source(
-        self: &Arc<Self>,
-        query: &SparkQuery,
-        cluster: &Arc<Cluster>,
-        window: TimeSpan,
-        interval: TimeSpan,
-    ) -> Arc<dyn Source> {
-        let view = cluster.positionless(&as_reader(query), window, interval);
-        let (app, query) = (Arc::clone(self), query.clone());
-        Arc::new(SparkSource { app, query, view, interval, seen: Mutex::default() })
-    }
-
-    pub(super) fn status(&self) -> ConnectionStatus {
-        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        ConnectionStatus {
-            kind: "spark",
-            name: self.name.clone(),
-            healthy: health.as_ref().map(Result::is_ok),
-            problem: health.and_then(Result::err),
-        }
-    }
-
-    async fn ask(&self, query: Option<&str>) -> Option<Result<Told, Trouble>> {
-        let told = self.driver.as_ref()?.ask(query).await;
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = told.as_ref().map(drop).map_err(ToString::to_string);
-        match (&*health, &now) {
-            (Some(Err(before)), Err(problem)) if before == problem => {}
-            (_, Err(problem)) => tracing::warn!(app = self.name, "spark {}: {problem}", self.name),
-            (Some(Err(_)), Ok(())) => {
-                tracing::info!(app = self.name, "spark {}: all is well again", self.name);
-            }
-            (Some(Ok(())) | None, Ok(())) => {}
-        }
-        *health = Some(now);
-        Some(told)
-    }
+/// A source for one of an application's queries, which reads topics of `cluster`.
+pub(super) fn source(
+    app: Arc<App>,
+    query: &SparkQuery,
+    cluster: &Arc<Cluster>,
+    window: TimeSpan,
+    interval: TimeSpan,
+) -> Arc<dyn Source> {
+    let view = cluster.positionless(&as_reader(query), window, interval);
+    Arc::new(SparkSource { app, query: query.clone(), view, interval, seen: Mutex::default() })
 }
 
 /// The query as a reader of its topics. It begins a partition that its checkpoint does not know at the log's
@@ -131,7 +80,9 @@ struct Seen {
 impl Source for SparkSource {
     fn observe(&self, now: Timestamp) -> BoxFuture<'_, SourceReading> {
         async move {
-            let (standing, told) = futures::join!(self.standing(), self.app.ask(self.query.query.as_deref()));
+            let standing = self.app.standing(&self.query.checkpoint, self.interval.0);
+            let told = self.app.ask(self.query.query.as_deref());
+            let (standing, told) = futures::join!(standing, told);
             let mut problems = Vec::new();
             let standing = standing.map_err(|unknown| problems.push(unknown.to_string())).ok();
             let positions = standing.as_ref().and_then(|standing| self.positions(standing, &mut problems));
@@ -151,14 +102,6 @@ impl Source for SparkSource {
 }
 
 impl SparkSource {
-    async fn standing(&self) -> Result<Standing, Unknown> {
-        let directory = checkpoint::directory(&self.app.checkpoints, &self.query.checkpoint);
-        let (shown, back) = (directory.display().to_string(), self.interval.0);
-        let read = tokio::task::spawn_blocking(move || checkpoint::read(&directory, back)).await;
-        let broken = |_| Unknown::Unreadable { path: shown, cause: "the look was interrupted".to_owned() };
-        read.map_err(broken)?
-    }
-
     /// Positions of the policy's topics; unknown where the checkpoint does not know one of them.
     fn positions(&self, standing: &Standing, problems: &mut Vec<String>) -> Option<Group> {
         let mut commits = BTreeMap::new();

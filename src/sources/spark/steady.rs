@@ -7,9 +7,9 @@
 
 use jiff::Timestamp;
 
-use super::checkpoint::{Earlier, Offsets, Standing};
 use crate::engine::observation::{BacklogReading, PartitionReading};
 use crate::policy::units::{records_between, records_covering, records_f64};
+use crate::spark::checkpoint::{Earlier, Offsets, Standing};
 
 /// Spreads what the last batches processed evenly over the time that they took. Once they are longer ago than
 /// that, over the time since: a query that has stopped slows down and is never taken for one at work. Before a

@@ -13,6 +13,8 @@ use crate::support::waiting::eventually;
 
 /// Age of the oldest record that the objective allows, in uncompressed seconds.
 pub(crate) const OBJECTIVE: u64 = 100;
+/// What a move costs, in uncompressed replica-seconds: the weight that `tidegate simulate` has for consumers.
+pub(crate) const MOVE: u32 = 180;
 pub(crate) const MIN_REPLICAS: i32 = 1;
 pub(crate) const MAX_REPLICAS: i32 = 12;
 /// The Deployment and the ScaledObject.
@@ -137,15 +139,16 @@ impl Contender {
             further: json!({"interval": format!("{}s", arena.compressed(15))}),
         })
         .await?;
-        // Everything else is left to its default; these are defaults, compressed.
+        // Everything else is left to its default; the budget is one, compressed. A move is worth what `cost` has
+        // it cost everybody: nobody can measure that.
         let spec = json!({
             "mode": "Apply",
             "target": target,
             "sources": [{"kafkaLag": {"cluster": "main", "group": group, "topics": [arena.topic]}}],
             "objective": {"maxLag": format!("{}s", arena.compressed(OBJECTIVE))},
+            "knobs": {"rescaleCost": format!("{}s", arena.compressed(u64::from(MOVE)))},
             "minReplicas": MIN_REPLICAS, "maxReplicas": MAX_REPLICAS,
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": arena.compressed(300)}},
-            "budget": {"changesPerHour": 12 * arena.compression},
+            "budget": {"changesPerHour": 60 * arena.compression},
         });
         let hint = arena.hint.map_or(json!({}), |hint| json!({"capacityPerReplica": hint}));
         let spec = with(&spec, &hint);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::contender::Contender;
+use super::contender::{Contender, MOVE};
 use super::shape::Shape;
 use crate::support::probe::Probe;
 use crate::support::replicas::ReplicaLog;
@@ -96,11 +96,11 @@ impl Figures {
         first.into_iter().chain(later.map(|(at, size)| ((*at - begin).as_secs_f64(), *size))).collect()
     }
 
-    /// `J` in replica-seconds: replica time, 60 per second late, and 180 uncompressed ones per move: the
+    /// `J` in replica-seconds: replica time, 60 per second late, and [`MOVE`] per move: the
     /// weights that `tidegate simulate` has for consumers.
     pub(crate) fn cost(&self, compression: u64) -> f64 {
         let moves = f64::from(self.ups + self.downs);
         let compression = f64::from(u32::try_from(compression).unwrap_or(1));
-        self.replica_seconds + 60.0 * self.late_seconds + moves * 180.0 / compression
+        self.replica_seconds + 60.0 * self.late_seconds + moves * f64::from(MOVE) / compression
     }
 }

@@ -31,6 +31,7 @@ taskmanager.memory.jvm-overhead.max: 64m
 state.backend.type: hashmap
 execution.checkpointing.dir: file://$1/checkpoints
 state.checkpoints.dir: file://$1/checkpoints
+state.savepoints.dir: file://$1/savepoints
 cluster.registration.error-delay: 500
 heartbeat.interval: 2000
 heartbeat.timeout: 8000

@@ -10,7 +10,7 @@ use crate::support::cluster::User;
 use crate::support::daemon::{Daemon, Setup, command};
 use crate::support::flink::{Flink, Order};
 use crate::support::load::Load;
-use crate::support::objects::{policy, with};
+use crate::support::objects::{Home, policy, with};
 use crate::support::waiting::{becomes, eventually};
 use crate::support::world::Case;
 
@@ -20,34 +20,51 @@ const PARTITIONS: i32 = 12;
 const COST: u32 = 5000;
 /// The lines that are run against, in turn.
 const NEWEST: &str = "2.2";
-const OLDER: &str = "1.20";
+pub(super) const OLDER: &str = "1.20";
 
 /// A job on a cluster of its own, under load, and a daemon that watches it.
-struct Stage {
+pub(super) struct Stage {
     name: &'static str,
-    flink: Flink,
-    job: String,
-    load: Load,
-    daemon: Daemon,
+    pub(super) home: Home,
+    pub(super) flink: Flink,
+    pub(super) job: String,
+    pub(super) load: Load,
+    pub(super) daemon: Daemon,
 }
 
 impl Stage {
-    async fn start(case: &Case, line: &str, slots: &[u32], (parallelism, rate): (u32, u64)) -> Result<Self> {
+    pub(super) async fn start(
+        case: &Case,
+        line: &str,
+        slots: &[u32],
+        (parallelism, rate): (u32, u64),
+    ) -> Result<Self> {
+        Self::start_with(case, line, slots, (parallelism, rate), "adaptive").await
+    }
+
+    /// The same with another scheduler.
+    pub(super) async fn start_with(
+        case: &Case,
+        line: &str,
+        slots: &[u32],
+        (parallelism, rate): (u32, u64),
+        scheduler: &str,
+    ) -> Result<Self> {
         let bootstrap = case.kafka().await?.bootstrap();
-        case.home().await?;
+        let home = case.home().await?;
         case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
-        let flink = Flink::start(case.tools(), &case.path("flink"), line, slots).await?;
+        let flink = Flink::start(case.tools(), &case.path("flink"), line, slots, scheduler).await?;
         let load = Load::start(&bootstrap, case.name, PARTITIONS, rate)?;
         let order = order(case.name, &bootstrap, parallelism);
         let job = flink.submit(&order).await?;
         let mut setup = case.setup().await?;
         setup.connections = with(&setup.connections, &json!({"flink": {"main": {"url": flink.url()}}}));
         let daemon = Daemon::start(Setup { dir: case.path("daemon"), ..setup }).await?;
-        Ok(Self { name: case.name, flink, job, load, daemon })
+        Ok(Self { name: case.name, home, flink, job, load, daemon })
     }
 
     /// Puts the policy in force, with `over` on top.
-    fn policy(&self, over: &Value) -> Result<()> {
+    pub(super) fn policy(&self, over: &Value) -> Result<()> {
         let spec = json!({
             "mode": "Apply",
             "target": {"flinkCluster": {"cluster": "main", "job": self.name}},
@@ -60,7 +77,7 @@ impl Stage {
     }
 
     /// The moves that were carried out.
-    fn moves(&self) -> Result<Vec<(i32, i32)>> {
+    pub(super) fn moves(&self) -> Result<Vec<(i32, i32)>> {
         let turns = self.daemon.journal(self.name, self.name)?;
         let applied = turns.into_iter().filter(|turn| turn.outcome == "applied");
         applied
@@ -69,7 +86,7 @@ impl Stage {
     }
 
     /// Waits until the job and all about it are known well enough to move it either way.
-    async fn is_trusted(&self) -> Result<()> {
+    pub(super) async fn is_trusted(&self) -> Result<()> {
         eventually("the job is known", || async {
             let workload = self.daemon.workload(self.name, self.name).await?;
             let doubt = ["Target", "Signal", "Group", "Warming"];
@@ -79,7 +96,16 @@ impl Stage {
         .await
     }
 
-    async fn runs_above(&self, parallelism: u32) -> Result<()> {
+    /// Waits until more than two is asked for; how much.
+    async fn is_asked_for_more(&self) -> Result<u32> {
+        eventually("more is asked for", || async {
+            let asked = self.flink.asked(&self.job).await?.into_iter().max().context("no vertices")?;
+            Ok(Some(u32::try_from(asked)?).filter(|asked| *asked > 2))
+        })
+        .await
+    }
+
+    pub(super) async fn runs_above(&self, parallelism: u32) -> Result<()> {
         becomes(&format!("the job runs at more than {parallelism}"), true, || async {
             Ok(self.flink.parallelism(&self.job).await? > parallelism)
         })
@@ -87,7 +113,7 @@ impl Stage {
     }
 
     /// Stops the load, and holds the job's own count against what was produced: state went nowhere.
-    async fn nothing_was_lost(&self) -> Result<()> {
+    pub(super) async fn nothing_was_lost(&self) -> Result<()> {
         self.load.set(0);
         sleep(Duration::from_secs(1)).await;
         let produced = self.load.produced();
@@ -95,7 +121,7 @@ impl Stage {
     }
 }
 
-fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> Order<'a> {
+pub(super) fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> Order<'a> {
     Order { name, bootstrap, topic: name, cost: COST, parallelism }
 }
 
@@ -185,12 +211,34 @@ pub(super) async fn too_few_slots(case: Case) -> Result<()> {
     stage.daemon.alive()
 }
 
-/// The JobManager is killed, and its job with it: unknown, so nothing is moved. Both come back, the job under another
-/// id and with more to do: it is moved as before.
+/// A TaskManager is killed while the job is being rescaled: what is left of the slots is used, nothing is moved down for
+/// it, and what was asked for is there once they are back. State went nowhere.
+pub(super) async fn a_taskmanager_is_killed(case: Case) -> Result<()> {
+    let stage = Stage::start(&case, NEWEST, &[2, 4], (2, 600)).await?;
+    stage.policy(
+        &json!({"capacityPerReplica": 180, "behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}),
+    )?;
+    let asked = stage.is_asked_for_more().await?;
+    stage.flink.remove("tm1");
+    becomes("the job runs with what is left", 2, || stage.flink.parallelism(&stage.job)).await?;
+    stage.daemon.turns_pass(case.name, case.name, 5).await?;
+    stage.flink.add("tm2", 4)?;
+    becomes("the job has what was asked for", asked, || stage.flink.parallelism(&stage.job)).await?;
+    let moves = stage.moves()?;
+    case.figure(&format!("moves {moves:?}, {} restores", stage.flink.restores(&stage.job).await?));
+    ensure!(moves.iter().all(|(from, to)| to > from), "it moved down: {moves:?}");
+    stage.nothing_was_lost().await?;
+    stage.daemon.alive()
+}
+
+/// The JobManager is killed while its job is being rescaled, and the job with it: unknown, so nothing is moved. Both come
+/// back, the job under another id: it is moved as before.
 pub(super) async fn the_jobmanager_is_killed(case: Case) -> Result<()> {
     let mut stage = Stage::start(&case, NEWEST, &[4], (2, 200)).await?;
     stage.policy(&json!({"capacityPerReplica": 180}))?;
     stage.is_trusted().await?;
+    stage.load.set(500);
+    stage.is_asked_for_more().await?;
     stage.flink.kill();
     let said = stage.daemon.says(case.name, case.name, "TargetUnreadable").await?;
     case.figure(&said.sentence);
@@ -199,7 +247,6 @@ pub(super) async fn the_jobmanager_is_killed(case: Case) -> Result<()> {
     let said = stage.daemon.says(case.name, case.name, "TargetNotFound").await?;
     case.figure(&said.sentence);
     stage.flink.has_slots(4).await?;
-    stage.load.set(500);
     stage.job = stage.flink.submit(&order(case.name, &case.kafka().await?.bootstrap(), 2)).await?;
     stage.runs_above(2).await?;
     ensure!(stage.moves()?.iter().all(|(from, to)| to > from), "it moved down: {:?}", stage.moves()?);

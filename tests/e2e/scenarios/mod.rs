@@ -9,6 +9,7 @@ mod dry_run;
 mod faults;
 mod fleet;
 mod flink;
+mod flink_operator;
 mod hpa;
 mod keda;
 mod lag_truth;
@@ -16,6 +17,7 @@ mod secure;
 mod servers;
 mod spark;
 mod spark_bounds;
+mod spark_restart;
 mod steady;
 mod storm;
 mod takeover;
@@ -32,8 +34,6 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// How much of this machine it takes: 1 mostly waits, 4 starts several brokers.
     pub(crate) weight: u32,
-    /// Run only by name.
-    pub(crate) by_name: bool,
     /// Skipped unless KEDA is installed.
     pub(crate) needs_keda: bool,
     pub(crate) run: fn(Case) -> BoxFuture<'static, Result<()>>,
@@ -46,24 +46,24 @@ macro_rules! scenarios {
             [$(Scenario {
                 name: $name,
                 weight: $weight,
-                by_name: scenarios!(@by_name $($needs)?),
                 needs_keda: scenarios!(@needs $($needs)?),
                 run: |case| Box::pin($run(case)),
             }),+];
     };
-    (@by_name) => { false };
-    (@by_name $needs:ident) => { true };
+    (@needs) => { false };
     (@needs needs_keda) => { true };
-    (@needs $($other:ident)?) => { false };
 }
 
 scenarios! {
     "servers": 1, servers::people_can_do_it_by_hand;
     "closed-loop": 2, closed_loop::load_steps_up_and_down;
     "spark-workers": 3, spark::workers_follow_a_streaming_query;
-    // On a busy machine Flink once did not tell for minutes, after a rescale, how busy its tasks are.
-    "flink-steps": 2, flink::in_place_up_and_down, by_name;
+    "flink-steps": 2, flink::in_place_up_and_down;
+    "spark-restart": 3, spark_restart::proved_or_rolled_back;
     "flink-slots": 2, flink::too_few_slots;
+    "flink-deployment": 2, flink_operator::in_place;
+    "flink-redeploy": 2, flink_operator::redeploy;
+    "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;

@@ -2,6 +2,7 @@
 //! operator is not there: what counts is what is written, and what is not.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::ResourceQuota;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
@@ -25,7 +26,10 @@ fn refused() -> Vec<Refused> {
     let scheduled = "ScheduledSparkApplication";
     let off = json!({"dynamicAllocation": {"enabled": false}});
     let torn = json!({"sparkConf": {"spark.dynamicAllocation.maxExecutors": "9"}});
+    let large = json!({"dynamicAllocation": {"enabled": true, "minExecutors": 1, "maxExecutors": 200}});
+    let capped = "the ResourceQuota team (pods) leaves room for 100 executors of 200";
     vec![
+        ("capped", scheduled, large, json!({}), "", capped),
         ("off", scheduled, off, json!({}), "", "dynamic allocation is off"),
         ("torn", scheduled, torn, json!({}), "", "two places disagree about maxExecutors"),
         (
@@ -68,6 +72,9 @@ pub(super) async fn bounds_of_the_next_run(case: Case) -> Result<()> {
         },
     });
     let none = || json!({});
+    let quotas: Api<ResourceQuota> = Api::namespaced(home.client.clone(), name);
+    let quota = json!({"metadata": {"name": "team"}, "spec": {"hard": {"pods": "100"}}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
     create(&home, "typed", "ScheduledSparkApplication", &none(), &none(), "").await?;
     create(&home, "conf", "ScheduledSparkApplication", &conf, &none(), "").await?;
     create(&home, "running", "SparkApplication", &none(), &none(), "RUNNING").await?;
@@ -85,17 +92,17 @@ pub(super) async fn bounds_of_the_next_run(case: Case) -> Result<()> {
     eventually("the typed bounds are written", || async {
         let object = objects(&home, "ScheduledSparkApplication").get("typed").await?;
         let typed = bounds(&object, "/spec/template/dynamicAllocation");
-        ensure!(typed["minExecutors"] == BACKLOG, "{typed}");
-        ensure!(typed["initialExecutors"] == BACKLOG && typed["enabled"] == true, "{typed}");
-        ensure!(typed["maxExecutors"].as_u64() > typed["minExecutors"].as_u64(), "{typed}");
+        ensure!(at(&typed, "/minExecutors") == BACKLOG, "{typed}");
+        ensure!(at(&typed, "/initialExecutors") == BACKLOG && at(&typed, "/enabled") == true, "{typed}");
+        ensure!(at(&typed, "/maxExecutors").as_u64() > at(&typed, "/minExecutors").as_u64(), "{typed}");
         Ok(Some(()))
     })
     .await?;
     eventually("the untyped bounds are written", || async {
         let object = objects(&home, "ScheduledSparkApplication").get("conf").await?;
         let conf = bounds(&object, "/spec/template/sparkConf");
-        ensure!(conf["spark.dynamicAllocation.minExecutors"] == BACKLOG.to_string(), "{conf}");
-        ensure!(conf["spark.dynamicAllocation.enabled"] == "true", "{conf}");
+        ensure!(*at(&conf, "/spark.dynamicAllocation.minExecutors") == json!(BACKLOG.to_string()), "{conf}");
+        ensure!(at(&conf, "/spark.dynamicAllocation.enabled") == "true", "{conf}");
         ensure!(
             bounds(&object, "/spec/template/dynamicAllocation").is_null(),
             "a second place states them now"
@@ -146,13 +153,13 @@ fn spec(name: &str, kind: &str, app: &str) -> Value {
     })
 }
 
-fn objects(home: &Home, kind: &str) -> Api<DynamicObject> {
+pub(super) fn objects(home: &Home, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("sparkoperator.k8s.io", "v1beta2", kind));
     Api::namespaced_with(home.client.clone(), &home.name, &resource)
 }
 
 /// Applies the definitions server-side: they are too large for anything else.
-async fn define(case: &Case, home: &Home) -> Result<()> {
+pub(super) async fn define(case: &Case, home: &Home) -> Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(home.client.clone());
     for plural in ["sparkapplications", "scheduledsparkapplications"] {
         let file = case.tools().crd(&format!("sparkoperator.k8s.io_{plural}.yaml"));
@@ -172,7 +179,14 @@ async fn define(case: &Case, home: &Home) -> Result<()> {
 }
 
 /// Makes an application with bounds from 1 to 2, as its maker and its operator would.
-async fn create(home: &Home, app: &str, kind: &str, over: &Value, labels: &Value, state: &str) -> Result<()> {
+pub(super) async fn create(
+    home: &Home,
+    app: &str,
+    kind: &str,
+    over: &Value,
+    labels: &Value,
+    state: &str,
+) -> Result<()> {
     let good = json!({
         "type": "Python", "mode": "cluster", "sparkVersion": "4.2.0", "image": "spark:4.2.0",
         "mainApplicationFile": "local:///app.py", "driver": {"cores": 1}, "executor": {"cores": 1, "instances": 1},

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::daemon::at;
 use super::place::{Tools, free_port};
 use super::process::{Process, Program};
-use super::waiting::eventually;
+use super::waiting::{becomes, eventually};
 
 /// What Flink asks of Java 17.
 const OPENS: [&str; 11] = [
@@ -51,7 +51,13 @@ pub(crate) struct Flink {
 
 impl Flink {
     /// Starts a JobManager of `line` and TaskManagers with so many slots each, and waits until all slots are there.
-    pub(crate) async fn start(tools: &Tools, dir: &Path, line: &str, slots: &[u32]) -> Result<Self> {
+    pub(crate) async fn start(
+        tools: &Tools,
+        dir: &Path,
+        line: &str,
+        slots: &[u32],
+        scheduler: &str,
+    ) -> Result<Self> {
         fs::create_dir_all(dir.join("conf"))?;
         fs::create_dir_all(dir.join("tmp"))?;
         let (rest, home) = (free_port()?, tools.flink(line)?);
@@ -62,6 +68,8 @@ impl Flink {
             .args([dir.display().to_string(), rest.to_string(), free_port()?.to_string()])
             .run()
             .await?;
+        let text = fs::read_to_string(&config)?;
+        fs::write(&config, text.replace("scheduler: adaptive", &format!("scheduler: {scheduler}")))?;
         // As the older line calls it.
         fs::copy(&config, dir.join("conf/flink-conf.yaml"))?;
         // A jar in this place counts as uploaded.
@@ -123,6 +131,11 @@ impl Flink {
         Ok(())
     }
 
+    /// Kills a TaskManager.
+    pub(crate) fn remove(&self, name: &str) {
+        drop(self.taskmanagers().remove(name));
+    }
+
     /// Waits until there are so many slots, free or not.
     pub(crate) async fn has_slots(&self, slots: u32) -> Result<()> {
         eventually(&format!("{slots} slots"), || async {
@@ -137,6 +150,23 @@ impl Flink {
 
     /// Submits a job and waits until it runs; its id.
     pub(crate) async fn submit(&self, order: &Order<'_>) -> Result<String> {
+        let answer = reqwest::Client::new().post(self.run_url()).json(&Self::run_request(order)).send();
+        let answer: Value = answer.await?.json().await?;
+        let id = at(&answer, "/jobid").as_str().with_context(|| format!("submit: {answer}"))?.to_owned();
+        eventually("the job runs", || async {
+            Ok((self.parallelism(&id).await? == order.parallelism).then_some(()))
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Where jobs are submitted.
+    pub(crate) fn run_url(&self) -> String {
+        format!("{}/jars/job.jar/run", self.url)
+    }
+
+    /// What is submitted.
+    pub(crate) fn run_request(order: &Order<'_>) -> Value {
         let Order { name, bootstrap, topic, cost, parallelism } = order;
         let arguments = [
             ["--bootstrap", bootstrap],
@@ -145,15 +175,19 @@ impl Flink {
             ["--name", name],
             ["--cost", &cost.to_string()],
         ];
-        let body = json!({"programArgsList": arguments.as_flattened(), "parallelism": parallelism});
-        let answer = reqwest::Client::new().post(format!("{}/jars/job.jar/run", self.url)).json(&body).send();
-        let answer: Value = answer.await?.json().await?;
-        let id = at(&answer, "/jobid").as_str().with_context(|| format!("submit: {answer}"))?.to_owned();
-        eventually("the job runs", || async {
-            Ok((self.parallelism(&id).await? == *parallelism).then_some(()))
+        json!({"programArgsList": arguments.as_flattened(), "parallelism": parallelism})
+    }
+
+    /// Cancels a job and waits until it has ended.
+    pub(crate) async fn cancel(&self, job: &str) -> Result<()> {
+        let answer =
+            reqwest::Client::new().patch(format!("{}/jobs/{job}?mode=cancel", self.url)).send().await?;
+        ensure!(answer.status().is_success(), "cancel {job}: {}", answer.status());
+        becomes("the job's state", "CANCELED".to_owned(), || async {
+            let job = self.get(&format!("/jobs/{job}")).await?;
+            Ok(at(&job, "/state").as_str().unwrap_or_default().to_owned())
         })
-        .await?;
-        Ok(id)
+        .await
     }
 
     /// The parallelism that every vertex of a job runs with.

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::daemon::at;
 use super::objects::Image;
 use super::place::{Tools, free_port};
 use super::process::{Process, Program};
@@ -96,7 +97,12 @@ pub(crate) struct Query {
 /// A query of the suite's application, whose driver may come and go.
 #[derive(Debug)]
 pub(crate) struct Driver {
+    /// What is started, up to its settings.
     program: Program,
+    /// Further settings, by name.
+    settings: BTreeMap<String, String>,
+    /// The application's own arguments.
+    app: Vec<String>,
     process: Option<Process>,
     dir: PathBuf,
     name: &'static str,
@@ -106,6 +112,13 @@ pub(crate) struct Driver {
 impl Driver {
     /// Starts it on the master's workers, and waits until its UI answers.
     pub(crate) async fn start(tools: &Tools, dir: &Path, master: &Master, query: &Query) -> Result<Self> {
+        let mut driver = Self::prepare(tools, dir, master, query)?;
+        driver.launch().await?;
+        Ok(driver)
+    }
+
+    /// One that is not started yet.
+    pub(crate) fn prepare(tools: &Tools, dir: &Path, master: &Master, query: &Query) -> Result<Self> {
         let Query { name, bootstrap, topic, cost, batch } = query;
         let (port, home) = (free_port()?, tools.spark());
         let settings: BTreeMap<&str, String> = [
@@ -131,25 +144,34 @@ impl Driver {
             .args(["--master", &master.url, "--name", name])
             .args(
                 settings.into_iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")]),
-            )
-            .arg(
-                Path::new(env!("CARGO_MANIFEST_DIR"))
-                    .join("tests/e2e/spark-app/app.py")
-                    .display()
-                    .to_string(),
-            )
-            .args([name, bootstrap.as_str(), topic])
-            .arg(dir.join("checkpoints").join(name).display().to_string())
-            .arg(dir.join("counts").display().to_string())
-            .args([cost.to_string(), "asap".to_owned(), batch.to_string()]);
-        let mut driver = Self { program, process: None, dir: dir.to_owned(), name, port };
-        driver.launch().await?;
-        Ok(driver)
+            );
+        let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/spark-app/app.py");
+        let (checkpoint, counts) = (dir.join("checkpoints").join(name), dir.join("counts"));
+        let app = [
+            app.display().to_string(),
+            (*name).to_owned(),
+            bootstrap.clone(),
+            (*topic).to_owned(),
+            checkpoint.display().to_string(),
+            counts.display().to_string(),
+            cost.to_string(),
+            "asap".to_owned(),
+            batch.to_string(),
+        ];
+        let (app, settings) = (app.to_vec(), BTreeMap::new());
+        Ok(Self { program, settings, app, process: None, dir: dir.to_owned(), name, port })
+    }
+
+    /// Other settings for its next start.
+    pub(crate) fn set(&mut self, settings: BTreeMap<String, String>) {
+        self.settings = settings;
     }
 
     /// Starts it again: it goes on from its checkpoint.
     pub(crate) async fn launch(&mut self) -> Result<()> {
-        let process = self.program.start()?;
+        let further =
+            self.settings.iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")]);
+        let process = self.program.clone().args(further).args(self.app.clone()).start()?;
         eventually("the driver answers", || async {
             process.check()?;
             get(&format!("{}/api/v1/applications", self.url())).await.map(Some)
@@ -179,19 +201,54 @@ impl Driver {
         json!({"checkpoints": self.dir.join("checkpoints"), "driver": self.url()})
     }
 
+    /// The running application's id.
+    pub(crate) async fn app(&self) -> Result<String> {
+        let apps = get(&format!("{}/api/v1/applications", self.url())).await?;
+        Ok(apps.pointer("/0/id").and_then(Value::as_str).context("no application")?.to_owned())
+    }
+
+    /// One of the settings that it runs with.
+    pub(crate) async fn in_force(&self, key: &str) -> Result<Option<String>> {
+        let app = self.app().await?;
+        let environment = get(&format!("{}/api/v1/applications/{app}/environment", self.url())).await?;
+        let all: Vec<(String, String)> =
+            serde_json::from_value(at(&environment, "/sparkProperties").clone())?;
+        Ok(all.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
+    }
+
     /// Executors at work.
     pub(crate) async fn executors(&self) -> Result<usize> {
-        let apps = get(&format!("{}/api/v1/applications", self.url())).await?;
-        let app = apps.pointer("/0/id").and_then(Value::as_str).context("no application")?.to_owned();
+        let app = self.app().await?;
         let all = get(&format!("{}/api/v1/applications/{app}/executors", self.url())).await?;
         let all = all.as_array().context("no list of executors")?;
-        Ok(all.iter().filter(|one| one["id"] != "driver" && one["isActive"] == true).count())
+        Ok(all.iter().filter(|one| at(one, "/id") != "driver" && at(one, "/isActive") == true).count())
     }
 
     /// Batches that have left their counts.
     pub(crate) fn counts(&self) -> Result<Counts> {
+        self.counting().read()
+    }
+
+    /// Where they are left.
+    pub(crate) fn counting(&self) -> Counting {
+        Counting(self.dir.join("counts"))
+    }
+
+    /// Whether the query has committed a batch.
+    pub(crate) fn committed(&self) -> bool {
+        self.dir.join("checkpoints").join(self.name).join("commits/0").exists()
+    }
+}
+
+/// Where a query leaves what it has processed.
+#[derive(Debug, Clone)]
+pub(crate) struct Counting(PathBuf);
+
+impl Counting {
+    /// What was processed so far.
+    pub(crate) fn read(&self) -> Result<Counts> {
         let mut batches = BTreeMap::new();
-        for entry in fs::read_dir(self.dir.join("counts"))? {
+        for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             let number =
                 path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok());
@@ -200,11 +257,6 @@ impl Driver {
             }
         }
         Ok(Counts(batches))
-    }
-
-    /// Whether the query has committed a batch.
-    pub(crate) fn committed(&self) -> bool {
-        self.dir.join("checkpoints").join(self.name).join("commits/0").exists()
     }
 }
 

@@ -111,14 +111,19 @@ fn counts_records(source: &SourceSpec) -> bool {
     match source {
         SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => true,
         SourceSpec::Prometheus(query) => query.means == Meaning::Backlog,
-        SourceSpec::FlinkJob(_) => false,
+        SourceSpec::FlinkJob(_) | SourceSpec::FlinkResource(_) | SourceSpec::SparkRuns(_) => false,
     }
 }
 
 fn threshold_of(Carried { path, source, .. }: &Carried) -> String {
     match source {
         SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => format!("{path}.metadata.lagThreshold"),
-        SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => format!("{path}.metadata.threshold"),
+        SourceSpec::Prometheus(_)
+        | SourceSpec::FlinkJob(_)
+        | SourceSpec::FlinkResource(_)
+        | SourceSpec::SparkRuns(_) => {
+            format!("{path}.metadata.threshold")
+        }
     }
 }
 
@@ -173,7 +178,10 @@ fn activation(carried: &[Carried], notes: &mut Notes) -> Activation {
         SourceSpec::KafkaLag(_) | SourceSpec::Spark(_) => {
             format!("{}.metadata.activationLagThreshold", one.path)
         }
-        SourceSpec::Prometheus(_) | SourceSpec::FlinkJob(_) => {
+        SourceSpec::Prometheus(_)
+        | SourceSpec::FlinkJob(_)
+        | SourceSpec::FlinkResource(_)
+        | SourceSpec::SparkRuns(_) => {
             format!("{}.metadata.activationThreshold", one.path)
         }
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// Offsets by topic and partition: of the next record to process.
-pub(super) type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
+pub(crate) type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
 
 /// The longest file that is read: about a hundred thousand partitions.
 const LONGEST: u64 = 4 << 20;
@@ -22,30 +22,30 @@ const BATCHES_BACK: usize = 32;
 
 /// Where a query stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// The last batch that was committed.
-    pub(super) batch: u64,
+    pub(crate) batch: u64,
     /// Where it ended.
-    pub(super) offsets: Offsets,
+    pub(crate) offsets: Offsets,
     /// When it was committed, by the file system's clock.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The batch that is planned after it.
-    pub(super) planned: Option<u64>,
+    pub(crate) planned: Option<u64>,
     /// An earlier batch, where there is one.
-    pub(super) before: Option<Earlier>,
+    pub(crate) before: Option<Earlier>,
 }
 
 /// A batch that was committed before the last one.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Earlier {
-    pub(super) batch: u64,
-    pub(super) offsets: Offsets,
-    pub(super) at: Timestamp,
+pub(crate) struct Earlier {
+    pub(crate) batch: u64,
+    pub(crate) offsets: Offsets,
+    pub(crate) at: Timestamp,
 }
 
 /// Why it is not known where a query stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unknown {
+pub(crate) enum Unknown {
     #[error("{path} cannot be read ({cause}): is the checkpoint mounted, and does `checkpoint` name it?")]
     Unreadable { path: String, cause: String },
     #[error("{path} holds no batch yet: nothing is known before the query's first commit")]
@@ -58,7 +58,7 @@ pub(super) enum Unknown {
 
 /// Reads the checkpoint in `directory`, and an earlier batch that was committed at least `back` before the
 /// last one, or the earliest there is.
-pub(super) fn read(directory: &Path, back: Duration) -> Result<Standing, Unknown> {
+pub(crate) fn read(directory: &Path, back: Duration) -> Result<Standing, Unknown> {
     let commits = directory.join("commits");
     let mut numbers = batches(&commits)?;
     let Some(batch) = numbers.pop() else {
@@ -172,7 +172,7 @@ fn offsets(text: &str, path: &Path) -> Result<Offsets, Unknown> {
 }
 
 /// The directory of a query's checkpoint.
-pub(super) fn directory(root: &Path, checkpoint: &str) -> PathBuf {
+pub(crate) fn directory(root: &Path, checkpoint: &str) -> PathBuf {
     root.join(checkpoint)
 }
 

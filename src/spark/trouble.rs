@@ -2,7 +2,7 @@
 
 /// One cause, as a person should read it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     #[error(
         "the driver's UI at {url} cannot be reached ({cause}): does the application run, and is `driver` its UI?"
     )]
@@ -31,7 +31,7 @@ pub(super) enum Trouble {
 
 /// What keeps figures back that the query's progress does not depend on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Gap {
+pub(crate) enum Gap {
     #[error("no figures of its batches: start the query with queryName, and name it in `query`")]
     NoName,
     #[error("no figures of its batches: set spark.sql.streaming.metricsEnabled=true")]

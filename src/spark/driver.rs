@@ -1,58 +1,50 @@
 //! What the driver's UI says: executors and their tasks, and the query's last batch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::CONTENT_TYPE;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::trouble::{Gap, Trouble};
-use crate::sources::meter::Meter;
+use super::web::Web;
 
-/// The longest answer that is read.
-const LONGEST: usize = 8 << 20;
 /// What a query's metrics are called: `NAMESPACE.driver.spark.streaming.QUERY.METRIC`.
 const STREAMING: &str = ".driver.spark.streaming.";
 
 /// A driver's UI.
-pub(super) struct Driver {
-    url: String,
-    client: reqwest::Client,
-    timeout: Duration,
-    meter: Meter,
-}
+pub(crate) struct Driver(Web);
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// The application's id: another one after each start.
-    pub(super) app: String,
+    pub(crate) app: String,
     /// All executors that there were, without the driver.
-    pub(super) executors: Vec<Executor>,
+    pub(crate) executors: Vec<Executor>,
     /// The query's last batch.
-    pub(super) batch: Result<Batch, Gap>,
+    pub(crate) batch: Result<Batch, Gap>,
 }
 
 /// One executor.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Executor {
-    pub(super) id: String,
-    pub(super) is_active: bool,
+pub(crate) struct Executor {
+    pub(crate) id: String,
+    pub(crate) is_active: bool,
     /// Tasks that it runs at once.
-    pub(super) max_tasks: u32,
-    pub(super) active_tasks: u32,
+    pub(crate) max_tasks: u32,
+    pub(crate) active_tasks: u32,
     /// Milliseconds that finished tasks ran for.
-    pub(super) total_duration: u64,
+    pub(crate) total_duration: u64,
 }
 
 /// The last batch's figures, which stand still while the next one runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Batch {
-    pub(super) records_per_second: Option<f64>,
-    pub(super) seconds: Option<f64>,
+pub(crate) struct Batch {
+    pub(crate) records_per_second: Option<f64>,
+    pub(crate) seconds: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -62,8 +54,49 @@ struct Application {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Attempt {
     completed: bool,
+    /// Milliseconds since 1970.
+    start_time_epoch: Option<i64>,
+}
+
+/// What a running application was started with. Nothing of it changes while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct InForce {
+    /// The application's id: another one after each start.
+    pub(crate) app: String,
+    /// When it was started.
+    pub(crate) since: Option<Timestamp>,
+    /// Kinds of executors that it asks for: bounds hold for each.
+    pub(crate) profiles: usize,
+    properties: BTreeMap<String, String>,
+}
+
+impl InForce {
+    /// One of a test's making.
+    #[cfg(test)]
+    pub(crate) fn new(
+        app: &str,
+        since: Option<Timestamp>,
+        profiles: usize,
+        properties: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        Self { app: app.to_owned(), since, profiles, properties: properties.into_iter().collect() }
+    }
+
+    /// One of Spark's settings.
+    pub(crate) fn property(&self, key: &str) -> Option<&str> {
+        self.properties.get(key).map(String::as_str)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Environment {
+    spark_properties: Vec<(String, String)>,
+    #[serde(default)]
+    resource_profiles: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -78,28 +111,43 @@ struct Gauge {
 
 impl Driver {
     /// A driver at `url`. Nothing is asked yet.
-    pub(super) fn new(
+    pub(crate) fn new(
         url: &str,
         timeout: Duration,
         requests_per_second: u32,
     ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(timeout)
-            .build()?;
-        let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { url, client, timeout, meter: Meter::per_second(requests_per_second) })
+        Web::new(url, timeout, requests_per_second).map(Self)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.0.get(path).await
+    }
+
+    /// The application that runs, and when it was started.
+    async fn running(&self) -> Result<(String, Option<Timestamp>), Trouble> {
+        let applications: Vec<Application> = self.get("/api/v1/applications").await?;
+        let Some(Application { id, attempts }) = applications.into_iter().next() else {
+            return Err(Trouble::NoApplication { url: self.0.url.clone() });
+        };
+        let attempt = attempts.into_iter().next();
+        if attempt.as_ref().is_some_and(|attempt| attempt.completed) {
+            return Err(Trouble::Ended { app: id });
+        }
+        let since = attempt.and_then(|attempt| attempt.start_time_epoch);
+        Ok((id, since.and_then(|since| Timestamp::from_millisecond(since).ok())))
+    }
+
+    /// Asks what the application was started with.
+    pub(crate) async fn in_force(&self) -> Result<InForce, Trouble> {
+        let (app, since) = self.running().await?;
+        let environment: Environment = self.get(&format!("/api/v1/applications/{app}/environment")).await?;
+        let properties = environment.spark_properties.into_iter().collect();
+        Ok(InForce { app, since, profiles: environment.resource_profiles.len(), properties })
     }
 
     /// Asks for everything there is to know.
-    pub(super) async fn ask(&self, query: Option<&str>) -> Result<Told, Trouble> {
-        let applications: Vec<Application> = self.get("/api/v1/applications").await?;
-        let Some(Application { id, attempts }) = applications.into_iter().next() else {
-            return Err(Trouble::NoApplication { url: self.url.clone() });
-        };
-        if attempts.first().is_some_and(|attempt| attempt.completed) {
-            return Err(Trouble::Ended { app: id });
-        }
+    pub(crate) async fn ask(&self, query: Option<&str>) -> Result<Told, Trouble> {
+        let (id, _) = self.running().await?;
         let path = format!("/api/v1/applications/{id}/allexecutors");
         let (executors, batch) = futures::join!(self.get::<Vec<Executor>>(&path), self.batch(query));
         let mut executors = executors?;
@@ -138,48 +186,5 @@ impl Driver {
             records_per_second: value("processingRate-total"),
             seconds: value("latency").map(|milliseconds| milliseconds / 1000.0),
         })
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        self.meter.permit().await;
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
-        let mut answer = answer.map_err(|error| self.failed(&error))?;
-        let (url, status) = (self.url.clone(), answer.status());
-        let code = status.as_u16();
-        let html =
-            answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Trouble::Login { url, code }),
-            status if status.is_redirection() => return Err(Trouble::Redirected { url, code }),
-            _ if html => return Err(Trouble::Html { url }),
-            status if !status.is_success() => return Err(Trouble::Status { url, code }),
-            _ => {}
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(&error))? {
-            if body.len() + chunk.len() > LONGEST {
-                return Err(Trouble::Strange { url, cause: "it is far too long".to_owned() });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        serde_json::from_slice(&body).map_err(|error| {
-            if body.trim_ascii_start().first() == Some(&b'<') {
-                Trouble::Html { url }
-            } else {
-                Trouble::Strange { url, cause: error.to_string().chars().take(120).collect() }
-            }
-        })
-    }
-
-    fn failed(&self, error: &reqwest::Error) -> Trouble {
-        let url = self.url.clone();
-        if error.is_timeout() {
-            return Trouble::Silent { url, timeout: self.timeout };
-        }
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        Trouble::Unreachable { url, cause: cause.to_string().chars().take(120).collect() }
     }
 }

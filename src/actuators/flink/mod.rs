@@ -1,0 +1,416 @@
+//! Parallelism of a Flink job, moved in place: the adaptive scheduler is asked for other resources, keeps the job
+//! running, and restarts its tasks alone. With free slots that stops them for less than a second.
+//!
+//! Read: the job, its requirements, the cluster's slots, and the operator's object where there is one. Written: the
+//! requirements of every vertex, if the job and its requirements still are those that the decision was made from; and
+//! then the same into that object, so that a redeploy keeps it.
+
+mod keep;
+mod route;
+mod trial;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+pub use self::keep::Keeper;
+use self::keep::Wish;
+use self::route::Route;
+use self::trial::{Quarantine, Trial};
+use super::owners::Standing;
+use super::progress::Progress;
+use super::reading::{self, Parts};
+use super::{ActuateError, Actuator};
+use crate::engine::Change;
+use crate::engine::observation::{Fence, Quality, TargetHold, TargetReading};
+use crate::flink::{FlinkError, JobWatch, Obstacle, Phase, Requirements, Resource, Sight};
+use crate::policy::{Replicas, TimeSpan};
+
+/// Moves one job's parallelism.
+pub struct JobActuator {
+    /// Or the name of a JobManager that the settings do not have.
+    job: Result<Arc<JobWatch>, String>,
+    label: String,
+    exclude: Vec<String>,
+    max_age: Duration,
+    keeper: Keeper,
+    /// The last write, until its outcome is known.
+    asked: Mutex<Option<Asked>>,
+    kept: Mutex<Kept>,
+    /// The last move up, as long as it may yet turn out to be bad.
+    trial: Mutex<Option<Trial>>,
+    quarantine: Mutex<Option<Quarantine>>,
+}
+
+/// What is known of requirements and the operator's object: whether one has to follow the other.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The life of the job whose requirements are known to be at least what the object keeps.
+    life: Option<(String, Option<i64>)>,
+    /// What was asked for and is not yet in the object.
+    owed: Option<Requirements>,
+}
+
+/// A write whose outcome is awaited.
+#[derive(Debug)]
+struct Asked {
+    jid: String,
+    parallelism: Replicas,
+    /// When the look was that it was made from.
+    at: Timestamp,
+    /// It was said that it takes long.
+    told: bool,
+}
+
+/// Seconds after which a rescale that is not there is worth a word: Flink waits for a checkpoint, and up to a minute
+/// for slots.
+const LONG: f64 = 120.0;
+
+impl std::fmt::Debug for JobActuator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JobActuator").field(&self.label).finish()
+    }
+}
+
+impl JobActuator {
+    /// An actuator for a job, called `label`, which is looked at once per `interval`. Asks nothing yet.
+    pub(super) fn new(
+        job: Result<Arc<JobWatch>, String>,
+        (label, exclude): (String, &[String]),
+        interval: TimeSpan,
+        keeper: Keeper,
+    ) -> Self {
+        Self {
+            job,
+            label,
+            exclude: exclude.to_vec(),
+            max_age: interval.0 * 7 / 8,
+            keeper,
+            asked: Mutex::default(),
+            kept: Mutex::default(),
+            trial: Mutex::default(),
+            quarantine: Mutex::default(),
+        }
+    }
+
+    async fn read(&self, now: Timestamp) -> TargetReading {
+        let job = match &self.job {
+            Ok(job) => job,
+            Err(name) => {
+                let problem = format!("the settings have no flink connection named {name}");
+                return self.failed(now, Quality::Rejected, &problem, None);
+            }
+        };
+        match job.look(now, self.max_age).await {
+            Ok(sight) => {
+                self.verify(&sight);
+                self.judge(&sight, now)
+            }
+            Err(error) => {
+                let words = error.to_string();
+                let (quality, hold) = match error {
+                    FlinkError::NoSuchJob(_) | FlinkError::NoSuchResource => {
+                        (Quality::Ok, Some(TargetHold::NotFound))
+                    }
+                    FlinkError::Ambiguous(..) | FlinkError::Ending(_) => {
+                        (Quality::Ok, Some(TargetHold::Unfit { problem: words.clone() }))
+                    }
+                    FlinkError::Passing(what) => (Quality::Ok, Some(TargetHold::Unsettled { what })),
+                    FlinkError::Unreachable(_) | FlinkError::Refused(_) => (Quality::Missing, None),
+                };
+                self.failed(now, quality, &words, hold)
+            }
+        }
+    }
+
+    /// Holds the last write against what became of it: accepted is not yet carried out.
+    fn verify(&self, sight: &Sight) {
+        lock(&self.trial).take_if(|trial| !trial.goes_on(sight));
+        let mut pending = lock(&self.asked);
+        let Some(asked) = &mut *pending else { return };
+        let (label, parallelism) = (&self.label, asked.parallelism);
+        let seconds = sight.at.duration_since(asked.at).as_secs_f64();
+        let others = sight.version().is_none_or(|(jid, _)| jid != asked.jid)
+            || sight.asked(&self.exclude) != Some(parallelism);
+        if others {
+            tracing::info!("flink job {label}: somebody else has asked for something else meanwhile");
+            *pending = None;
+        } else if sight.phase() == Phase::Running && sight.reached() {
+            tracing::info!(
+                "flink job {label}: runs at {parallelism}, seen {seconds:.0} s after it was asked for"
+            );
+            *pending = None;
+        } else if seconds > LONG && !asked.told {
+            let runs = sight.present(&self.exclude).map_or("?".to_owned(), |runs| runs.to_string());
+            tracing::warn!("flink job {label}: asked for {parallelism} {seconds:.0} s ago, runs at {runs}");
+            asked.told = true;
+        }
+    }
+
+    fn judge(&self, sight: &Sight, now: Timestamp) -> TargetReading {
+        let (exclude, route) = (&self.exclude, Route::of(sight));
+        let hold = self.hold(sight, &route, now);
+        // Where no way is open, it is still told what the scheduler is asked for.
+        let route = route.unwrap_or(Route::InPlace);
+        let (current, fence) = (route.current(sight, exclude), fence(sight, route));
+        let parts = Parts { current, hold, fence, ..Parts::default() };
+        let quarantine = lock(&self.quarantine).and_then(|quarantine| quarantine.limit(now));
+        TargetReading {
+            limit: quarantine.into_iter().chain(route.limit(sight, exclude)).min_by_key(|limit| limit.most),
+            price: Some(route.price(sight)),
+            ..reading::reading(sight.at, parts, route.progress(sight, exclude))
+        }
+    }
+
+    fn hold(&self, sight: &Sight, route: &Result<Route, String>, now: Timestamp) -> Option<TargetHold> {
+        if let Some(hold) = sight.resource().and_then(|resource| stands_against(resource, route, now)) {
+            return Some(hold);
+        }
+        let strangers = sight.strangers(&self.exclude);
+        let (resting, rival) = (sight.cooldown(), sight.rival());
+        let unfit = |problem: String| Some(TargetHold::Unfit { problem });
+        match (sight.phase(), route) {
+            (Phase::Ending(problem), _) => unfit(problem),
+            (Phase::Running, Err(problem)) => unfit(problem.clone()),
+            (Phase::Passing(what), _) => Some(TargetHold::Unsettled { what }),
+            (Phase::Running, Ok(_)) if rival.is_some() => rival.map(|owner| TargetHold::Owned { owner }),
+            (Phase::Running, Ok(Route::TaskManagers)) if !self.exclude.is_empty() => {
+                unfit("exclude keeps vertices back, and reactive mode moves all of them".to_owned())
+            }
+            (Phase::Running, Ok(_)) if !strangers.is_empty() => {
+                unfit(format!("exclude names {}, which the job does not have", strangers.join(", ")))
+            }
+            (Phase::Running, Ok(Route::Redeploy)) => None,
+            (Phase::Running, Ok(Route::InPlace | Route::TaskManagers)) => {
+                (resting > 0.0).then(|| TargetHold::Unsettled {
+                    what: format!(
+                        "the adaptive scheduler rests for {resting:.0} s more after its last rescale"
+                    ),
+                })
+            }
+        }
+    }
+
+    fn failed(
+        &self,
+        now: Timestamp,
+        quality: Quality,
+        problem: &str,
+        hold: Option<TargetHold>,
+    ) -> TargetReading {
+        let parts = Parts { hold, ..Parts::default() };
+        let problem = format!("flink {}: {problem}", self.label);
+        TargetReading { quality, problem: Some(problem), ..reading::reading(now, parts, Progress::default()) }
+    }
+
+    async fn write(&self, change: &Change, fence: &Fence) -> Result<(), ActuateError> {
+        let sight = self.job.as_ref().ok().and_then(|job| Some((job, job.seen()?)));
+        let Some((job, sight)) = sight else { return Err(ActuateError::Conflict) };
+        let (requirements, object) = fence.resource_version.split_once('@').unzip();
+        let requirements = requirements.unwrap_or(&fence.resource_version);
+        self.still_stands(job, object, &sight).await?;
+        match Route::of(&sight) {
+            Ok(Route::InPlace) => {
+                self.rescale(job, &sight, change.replicas, (&fence.uid, requirements)).await
+            }
+            Ok(route @ (Route::Redeploy | Route::TaskManagers)) => {
+                if sight.jid() != fence.uid || requirements != route.to_string() {
+                    return Err(ActuateError::Conflict);
+                }
+                let overrides = || sight.resource().map(|resource| resource.overrides()).unwrap_or_default();
+                let wish = if route == Route::TaskManagers {
+                    Wish::TaskManagers(change.replicas)
+                } else {
+                    Wish::Overrides(
+                        sight.redeployed(&overrides(), &self.exclude, change.replicas).overrides(),
+                    )
+                };
+                self.keeper.keep(job, &wish, object).await
+            }
+            Err(problem) => Err(ActuateError::Failed { problem }),
+        }
+    }
+
+    async fn rescale(
+        &self,
+        job: &JobWatch,
+        sight: &Sight,
+        parallelism: Replicas,
+        (jid, requirements): (&str, &str),
+    ) -> Result<(), ActuateError> {
+        let wanted = sight.wanted(&self.exclude, parallelism).ok_or(ActuateError::Conflict)?;
+        self.require(job, &wanted, (jid, requirements)).await?;
+        *lock(&self.trial) = Trial::of(sight, parallelism, sight.asked(&self.exclude));
+        *lock(&self.asked) = Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, told: false });
+        if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
+            // The job has it; what follows is for the next one.
+            let life = sight.life();
+            *lock(&self.kept) = Kept { life: Some((life.0.to_owned(), life.1)), owed: Some(wanted) };
+            self.settle_owed(job).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the operator's object still is what the decision was made from.
+    async fn still_stands(
+        &self,
+        job: &JobWatch,
+        object: Option<&str>,
+        sight: &Sight,
+    ) -> Result<(), ActuateError> {
+        if sight.resource().is_none() {
+            return Ok(());
+        }
+        let failed = |error: FlinkError| ActuateError::Failed { problem: error.to_string() };
+        let fresh = job.fresh_resource().await.map_err(failed)?.ok_or(ActuateError::Conflict)?;
+        let same = fresh.version().is_some_and(|version| Some(version.as_str()) == object);
+        match fresh.obstacle() {
+            Some(Obstacle::Owned(owner)) => {
+                Err(ActuateError::Owned { owner, field: "spec.flinkConfiguration".to_owned() })
+            }
+            Some(_) => Err(ActuateError::Conflict),
+            None => same.then_some(()).ok_or(ActuateError::Conflict),
+        }
+    }
+
+    async fn require(
+        &self,
+        job: &JobWatch,
+        wanted: &Requirements,
+        fence: (&str, &str),
+    ) -> Result<(), ActuateError> {
+        match job.require(wanted, fence).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ActuateError::Conflict),
+            Err(error) => Err(ActuateError::Failed { problem: error.to_string() }),
+        }
+    }
+
+    /// Writes into the operator's object what the job has been given. A failure is told, and made up for later.
+    async fn settle_owed(&self, job: &JobWatch) {
+        let Some(owed) = lock(&self.kept).owed.clone() else { return };
+        match self.keeper.keep(job, &Wish::Overrides(owed.overrides()), None).await {
+            Ok(()) => lock(&self.kept).owed = None,
+            Err(error) => {
+                tracing::warn!("flink {}: moved, but a redeploy would not keep it yet: {error}", self.label);
+            }
+        }
+    }
+
+    /// Takes a move up back that the job does not bear, unless somebody has asked for something else since.
+    async fn roll_back(&self, job: &JobWatch, sight: &Sight, now: Timestamp) -> Result<(), ActuateError> {
+        let obstacle = sight.resource().and_then(|resource| resource.obstacle());
+        if matches!(obstacle, Some(Obstacle::Owned(_) | Obstacle::Lasting(_))) {
+            return Ok(());
+        }
+        let failed = lock(&self.trial).take_if(|trial| trial.has_failed());
+        let Some((trial, (jid, version))) = failed.zip(sight.version()) else { return Ok(()) };
+        let quarantine = trial.quarantine(now);
+        if sight.asked(&self.exclude) != quarantine.map(|quarantine| quarantine.parallelism) {
+            return Ok(());
+        }
+        self.require(job, &trial.before, (&jid, &version)).await?;
+        tracing::warn!(
+            "flink {}: it failed again and again after the last move, which is taken back",
+            self.label
+        );
+        *lock(&self.quarantine) = quarantine;
+        *lock(&self.asked) = None;
+        if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
+            lock(&self.kept).owed = Some(trial.before);
+            self.settle_owed(job).await;
+        }
+        Ok(())
+    }
+
+    /// Gives a new life of the job what the one before was given: Flink 2 in application mode starts without it.
+    /// Never less than it has.
+    async fn give_back(&self, now: Timestamp) -> Result<(), ActuateError> {
+        let Ok(job) = &self.job else { return Ok(()) };
+        let Some(sight) = job.seen().filter(|sight| sight.at == now) else { return Ok(()) };
+        self.roll_back(job, &sight, now).await?;
+        let Some(resource) = sight.resource() else { return Ok(()) };
+        let route = Route::of(&sight);
+        let in_place = route == Ok(Route::InPlace) && keeps(&sight, resource);
+        if !in_place || self.hold(&sight, &route, now).is_some() {
+            return Ok(());
+        }
+        let life = Some((sight.life().0.to_owned(), sight.life().1));
+        if lock(&self.kept).life == life {
+            self.settle_owed(job).await;
+            return Ok(());
+        }
+        if let Some(wanted) = sight.given_back(&keep::ours(resource))
+            && let Some((jid, version)) = sight.version()
+        {
+            self.still_stands(job, resource.version().as_deref(), &sight).await?;
+            self.require(job, &wanted, (&jid, &version)).await?;
+            tracing::info!("flink {}: given back what it had before it was started anew", self.label);
+        }
+        *lock(&self.kept) = Kept { life, owed: None };
+        Ok(())
+    }
+}
+
+/// Why the operator's object says that its job is left alone.
+fn stands_against(resource: &Resource, route: &Result<Route, String>, now: Timestamp) -> Option<TargetHold> {
+    match resource.obstacle() {
+        Some(Obstacle::Owned(owner)) => return Some(TargetHold::Owned { owner }),
+        Some(Obstacle::Lasting(problem)) => return Some(TargetHold::Unfit { problem }),
+        Some(Obstacle::Passing(what)) => return Some(TargetHold::Unsettled { what }),
+        None => {}
+    }
+    let standing = match route {
+        Ok(Route::TaskManagers) => keep::standing(resource, &keep::TASKMANAGERS, now),
+        Ok(Route::InPlace) if !resource.keeps_overrides_in_place() => return None,
+        Ok(Route::InPlace | Route::Redeploy) | Err(_) => keep::standing(resource, &keep::FIELD, now),
+    };
+    match standing {
+        Standing::Yield { owner } => Some(TargetHold::Owned { owner }),
+        Standing::Free | Standing::Adopt => None,
+    }
+}
+
+/// Which job, what it is asked for, and, behind an `@`, which version of the operator's object.
+fn fence(sight: &Sight, route: Route) -> Option<Fence> {
+    let (uid, asked) = match route {
+        Route::InPlace => sight.version()?,
+        Route::Redeploy | Route::TaskManagers => (sight.jid().to_owned(), route.to_string()),
+    };
+    let resource_version = match sight.resource() {
+        None => asked,
+        Some(resource) => format!("{asked}@{}", resource.version()?),
+    };
+    Some(Fence { uid, resource_version })
+}
+
+/// Whether the operator's object is where what the job was given is kept: not where that would restart it.
+fn keeps(sight: &Sight, resource: &Resource) -> bool {
+    sight.is_adaptive() && resource.keeps_overrides_in_place()
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Actuator for JobActuator {
+    fn observe(&self, now: Timestamp) -> BoxFuture<'_, TargetReading> {
+        Box::pin(self.read(now))
+    }
+
+    fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {
+        Box::pin(self.write(change, fence))
+    }
+
+    fn tend(&self, now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
+        Box::pin(self.give_back(now))
+    }
+
+    fn advice(&self) -> Option<String> {
+        let sight = self.job.as_ref().ok()?.seen()?;
+        let patch = sight.resource()?.hand_over()?;
+        Some(format!("to hand the job over without a restart, in one patch: {patch}"))
+    }
+}

@@ -1,0 +1,112 @@
+//! How a job can be moved, and what follows from that: pure.
+
+use crate::actuators::progress::Progress;
+use crate::engine::observation::{LimitCause, Price, TargetLimit};
+use crate::flink::{Phase, Resource, Sight};
+use crate::policy::Replicas;
+use crate::policy::source::FlinkKind;
+
+/// One way to move a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+pub(super) enum Route {
+    /// The adaptive scheduler is asked for other resources, and restarts the tasks alone.
+    InPlace,
+    /// The operator's object is given other overrides, and the operator deploys the job anew.
+    Redeploy,
+    /// The operator's object is given other TaskManagers, and reactive mode takes all their slots.
+    TaskManagers,
+}
+
+impl Route {
+    /// The way that is open, or why none is.
+    pub(super) fn of(sight: &Sight) -> Result<Self, String> {
+        match sight.resource() {
+            Some(resource) if sight.is_reactive() && resource.has_own_taskmanagers() => {
+                Ok(Self::TaskManagers)
+            }
+            // Without requirements of an adaptive scheduler: a refusal of one may pass, and is no reason to redeploy.
+            Some(resource) if !sight.is_reactive() && !sight.is_adaptive() && !sight.has_requirements() => {
+                redeployable(resource).map(|()| Self::Redeploy)
+            }
+            Some(_) | None => sight.unfit().map_or(Ok(Self::InPlace), Err),
+        }
+    }
+
+    /// What is asked for.
+    pub(super) fn current(self, sight: &Sight, exclude: &[String]) -> Option<Replicas> {
+        match self {
+            Self::InPlace => sight.asked(exclude),
+            Self::Redeploy => sight.deployed(&sight.resource()?.overrides(), exclude),
+            Self::TaskManagers => {
+                Some(sight.resource()?.taskmanagers().unwrap_or_else(|| sight.taskmanagers()))
+            }
+        }
+    }
+
+    /// How far the job is.
+    pub(super) fn progress(self, sight: &Sight, exclude: &[String]) -> Progress {
+        let running = sight.phase() == Phase::Running;
+        let (ready, reached) = match self {
+            Self::InPlace => (sight.present(exclude), sight.reached()),
+            Self::Redeploy => {
+                let overrides = sight.resource().map(|resource| resource.overrides()).unwrap_or_default();
+                (sight.present(exclude), sight.runs_with(&overrides))
+            }
+            Self::TaskManagers => {
+                let ready = Some(sight.taskmanagers());
+                (ready, ready == self.current(sight, exclude) && sight.slots_are_all_taken())
+            }
+        };
+        Progress { ready: ready.filter(|_| running), settled: running && reached, rolling_out: false }
+    }
+
+    /// The lesser of what the slots and what the vertices allow.
+    pub(super) fn limit(self, sight: &Sight, exclude: &[String]) -> Option<TargetLimit> {
+        let own = sight.max_parallelism(exclude);
+        let (slots, own) = match self {
+            Self::InPlace => (sight.feasible(exclude), own),
+            Self::Redeploy => (None, own),
+            Self::TaskManagers => {
+                let each = sight.slots_of_a_taskmanager().unwrap_or(1).max(1);
+                (None, own.map(|own| Replicas(own.0.div_ceil(each))))
+            }
+        };
+        let slots = slots.map(|most| TargetLimit { most, cause: LimitCause::Slots });
+        let own = own.map(|most| TargetLimit { most, cause: LimitCause::MaxParallelism });
+        slots.into_iter().chain(own).min_by_key(|limit| limit.most)
+    }
+
+    /// What a move costs until one was measured: what was processed since the last checkpoint is read again in any
+    /// case. In place the tasks stop for half a second with small state, after a wait for the next checkpoint; a
+    /// TaskManager takes five seconds to a minute to be used, and two to be let go; a redeploy takes minutes.
+    pub(super) fn price(self, sight: &Sight) -> Price {
+        let interval = sight.checkpoint_seconds().unwrap_or(0.0).min(60.0);
+        let (raise, lower) = match self {
+            Self::InPlace => (3.0 + interval, 1.0),
+            Self::Redeploy => (120.0 + interval, 120.0),
+            Self::TaskManagers => (30.0 + interval, 3.0),
+        };
+        Price { raise_seconds: raise, lower_seconds: lower + interval / 2.0 }
+    }
+}
+
+/// Whether a redeploy keeps the job's state and takes what it is given.
+fn redeployable(resource: &Resource) -> Result<(), String> {
+    let without = "its scheduler is not adaptive, so that only a redeploy moves it";
+    if resource.kind == FlinkKind::FlinkSessionJob {
+        return Err(format!("{without}, and a session job does not take overrides when it is submitted"));
+    }
+    if !resource.is_native() {
+        return Err(format!("{without}, and in standalone mode its TaskManagers would have to follow"));
+    }
+    if resource.ignores_overrides() {
+        return Err(format!(
+            "{without}, and Flink 2 in application mode ignores overrides (FLINK-38770): set jobmanager.scheduler: \
+             adaptive"
+        ));
+    }
+    if resource.loses_state() {
+        return Err(format!("{without}, and spec.job.upgradeMode stateless would throw its state away"));
+    }
+    Ok(())
+}
