@@ -37,7 +37,7 @@ const LATENCY: Tuning =
     Tuning { usable: 0.7, payback: 1.0, late: 10.0, utilization: 0.8, miss: 0.1, ..BALANCED };
 
 /// `cost`: no room that a backlog cannot stand in for.
-const COST: Tuning = Tuning { usable: 1.0, payback: 0.3, late: 0.1, utilization: 1.0, miss: 0.9, ..BALANCED };
+const COST: Tuning = Tuning { usable: 1.0, payback: 0.5, late: 0.1, utilization: 1.0, miss: 0.9, ..BALANCED };
 
 /// `balanced`.
 pub(crate) const BALANCED: Tuning = Tuning {
