@@ -72,9 +72,7 @@ pub(super) async fn bounds_of_the_next_run(case: Case) -> Result<()> {
         },
     });
     let none = || json!({});
-    let quotas: Api<ResourceQuota> = Api::namespaced(home.client.clone(), name);
-    let quota = json!({"metadata": {"name": "team"}, "spec": {"hard": {"pods": "100"}}});
-    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    cap(&home).await?;
     create(&home, "typed", "ScheduledSparkApplication", &none(), &none(), "").await?;
     create(&home, "conf", "ScheduledSparkApplication", &conf, &none(), "").await?;
     create(&home, "running", "SparkApplication", &none(), &none(), "RUNNING").await?;
@@ -156,6 +154,14 @@ fn spec(name: &str, kind: &str, app: &str) -> Value {
 pub(super) fn objects(home: &Home, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("sparkoperator.k8s.io", "v1beta2", kind));
     Api::namespaced_with(home.client.clone(), &home.name, &resource)
+}
+
+/// A quota with room for a hundred Pods.
+async fn cap(home: &Home) -> Result<()> {
+    let quotas: Api<ResourceQuota> = Api::namespaced(home.client.clone(), &home.name);
+    let quota = json!({"metadata": {"name": "team"}, "spec": {"hard": {"pods": "100"}}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    Ok(())
 }
 
 /// Applies the definitions server-side: they are too large for anything else.

@@ -110,7 +110,7 @@ fn spec(name: &str, mode: &str, most: u32) -> Value {
         "mode": mode,
         "target": {"sparkApplication": {
             "name": APP, "maxRung": "restart",
-            "restart": {"spacing": "1s", "warmup": "1s", "proveWithin": "6m"},
+            "restart": {"spacing": "1s", "warmup": "1s", "proveWithin": "12m"},
         }},
         "sources": [{"spark": {
             "app": "app", "cluster": "main", "topics": [name], "checkpoint": name, "query": name,

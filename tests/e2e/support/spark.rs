@@ -172,11 +172,21 @@ impl Driver {
         let further =
             self.settings.iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")]);
         let process = self.program.clone().args(further).args(self.app.clone()).start()?;
-        eventually("the driver answers", || async {
-            process.check()?;
-            get(&format!("{}/api/v1/applications", self.url())).await.map(Some)
-        })
-        .await?;
+        let answers = || {
+            eventually("the driver answers", || async {
+                process.check()?;
+                get(&format!("{}/api/v1/applications", self.url())).await.map(Some)
+            })
+        };
+        // Where it shares its cores with many it takes minutes; once it has ended, nothing is to be waited for.
+        let mut outcome = answers().await;
+        for _ in 0..3 {
+            if outcome.is_ok() || process.exit()?.is_some() {
+                break;
+            }
+            outcome = answers().await;
+        }
+        outcome?;
         self.process = Some(process);
         Ok(())
     }
