@@ -120,4 +120,14 @@ mod tests {
             assert_eq!(source.share(&later), Ok(0.75), "and on from there: {line}");
         }
     }
+
+    /// What was seen of a real job after a rescale: all counters complete, and the busy time not a number yet.
+    #[test]
+    fn a_clock_that_starts_late_silences_nobody() {
+        let (source, told) = (source(), Arc::new(recorded("2.2", "job")));
+        let unknown = || Err("its tasks have not told yet how busy they are".to_owned());
+        assert_eq!(source.share(&Arc::new(Sight::clone(&told).without_busy_time())), unknown());
+        assert_eq!(source.share(&told), unknown());
+        assert_eq!(source.share(&Arc::new(told.later([100.0, 750.0]))), Ok(0.75));
+    }
 }

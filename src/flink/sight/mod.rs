@@ -378,9 +378,10 @@ impl Counters {
         Some(self.accumulated_busy_time? + rest)
     }
 
-    /// The clocks have not gone back since.
+    /// The clocks have not gone back since, and none has come up that was no number before: a task that is being
+    /// started has no busy time yet.
     fn lead_to(&self, later: &Self) -> bool {
-        self.time().zip(later.time()).is_none_or(|(then, now)| now >= then)
+        later.time().is_none_or(|now| self.time().is_some_and(|then| now >= then))
     }
 }
 
@@ -444,6 +445,14 @@ impl Sight {
         for vertex in &mut self.job.vertices {
             vertex.metrics.read_records_complete = false;
             vertex.metrics.accumulated_busy_time = Some(0.0);
+        }
+        self
+    }
+
+    /// The same of a job whose tasks' busy time is not a number.
+    pub(crate) fn without_busy_time(mut self) -> Self {
+        for vertex in &mut self.job.vertices {
+            vertex.metrics.accumulated_busy_time = None;
         }
         self
     }
