@@ -11,7 +11,7 @@ use super::memory::{Memory, lasted};
 use super::reason::Reason;
 use super::size::{self, Load, Need};
 use super::up::Objective;
-use super::{bounds, down, up};
+use super::{bounds, down, thrift, up};
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -82,7 +82,14 @@ fn raise(
     }
     let detail = format!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
+    let worth = thrift::worth(belief, objective, rate, (draft.current, to));
+    if let Some((worth, detail)) = worth.as_ref().filter(|(worth, _)| *worth > draft.current) {
+        draft.set(Stage::Size, *worth, Reason::LoadNeedsMore, detail.clone());
+    }
     up::known(draft, rules, memory, belief, (objective, rate, low), need);
+    if let Some((_, detail)) = worth.filter(|(worth, _)| *worth <= draft.current && draft.raises()) {
+        draft.hold(Stage::Up, Reason::ObjectiveHolds, detail);
+    }
     meet_demand(draft, rules, belief);
     Some(need.replicas)
 }

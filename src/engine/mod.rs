@@ -27,6 +27,7 @@ mod rest;
 mod size;
 mod stages;
 mod steer;
+mod thrift;
 mod trust;
 mod tuning;
 mod up;
