@@ -43,6 +43,7 @@ pub(crate) fn decide(
         draft.note(Stage::Estimate, Reason::ObjectiveInfeasible, detail);
     }
     if belief.is_spread()
+        && belief.bound.is_none()
         && up::slips(belief, objective, estimate::horizon(rules, memory))
         && let Some(working) = belief.working
     {
@@ -172,6 +173,7 @@ fn unstick(
     let since_move = memory.last_move.map_or(f64::INFINITY, |last| last.seconds_ago(now));
     let more = Replicas::covering(draft.current.as_f64() * UNSTICK).unwrap_or_default();
     let to = belief.ladder.above(draft.current).max(belief.ladder.at_least(more)).min(rules.max_replicas);
+    let to = belief.bound.map_or(to, |bound| to.min(bound.useful));
     let breached = lasted(memory.overdue_since, now);
     if is_hot(belief, belief.rate.unwrap_or(0.0)) {
         return None;
@@ -212,6 +214,12 @@ fn lower(
         } else {
             (Reason::Probing, format!("{covered} have been no trouble for long: one step down, to learn"))
         };
+        if let Some(bound) =
+            belief.bound.filter(|bound| draft.current > bound.useful && !belief.moving && !belief.unsettled)
+        {
+            draft.set(Stage::Down, to.max(bound.useful), Reason::NoGain, bounds::no_gain(bound));
+            return known;
+        }
         draft.set(Stage::Size, to, reason, detail);
         let heading = heading.unwrap_or(to).min(to);
         down::judge(draft, memory, belief, objective, (candidate, known, heading), now);

@@ -92,6 +92,8 @@ reasons! {
     SlotsMissing(Limit): "Add TaskManagers, or stop other jobs: it is asked for as soon as slots appear.",
     /// The Flink job cannot have more than its maxParallelism.
     AtMaxParallelism(Limit): "Restart the job from a savepoint with a higher maxParallelism.",
+    /// More replicas were seen to do no more: what lies downstream, or one partition, is the limit.
+    NoGain(Limit): "Look at what the consumers write to or wait for, and at how the keys are spread: replicas will not help.",
     /// No replica count can hold the objective: a move takes longer than maxLag.
     ObjectiveInfeasible(Limit): "Raise maxLag, or speed up start and rebalance.",
     /// A source gave nothing.

@@ -183,6 +183,7 @@ pub(crate) mod tests {
             busiest_share: share,
             moving: false,
             unsettled: false,
+            bound: None,
             demand: None,
             deepest: 0.0,
         }
