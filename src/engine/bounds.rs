@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::decision::Stage;
 use super::draft::Draft;
+use super::effect::Bound;
 use super::estimate::Belief;
-use super::explain::seconds;
+use super::explain::{number, seconds};
 use super::ladder::Ladder;
 use super::memory::{Memory, lasted};
 use super::observation::LimitCause;
@@ -92,6 +93,16 @@ pub(crate) fn demanded(belief: &Belief) -> Replicas {
     belief.demand.and_then(Replicas::covering).map_or(Replicas(0), |floor| belief.ladder.at_least(floor))
 }
 
+/// What was found out about larger sizes, in words.
+pub(crate) fn no_gain(bound: Bound) -> String {
+    format!(
+        "more than {} were seen to process no more than {} records/s; looked at again after {:.0}",
+        bound.useful,
+        number(bound.rate),
+        bound.until
+    )
+}
+
 /// Brings the need into every bound there is, and says which ones bind. `Some` with the reason where
 /// nothing else will have the last word.
 pub(crate) fn apply(
@@ -121,6 +132,13 @@ pub(crate) fn apply(
         };
         binding = Some((reason, detail));
     }
+    let to = match belief.bound.filter(|bound| to > bound.useful) {
+        Some(bound) => {
+            binding = Some((Reason::NoGain, no_gain(bound)));
+            bound.useful.max(draft.floor.replicas)
+        }
+        None => to,
+    };
     if let Some((reason, detail)) = &binding {
         draft.note(Stage::Size, *reason, detail.clone());
     }

@@ -11,7 +11,7 @@ use super::memory::{Memory, lasted};
 use super::reason::Reason;
 use super::size::{self, Load, Need};
 use super::up::Objective;
-use super::{bounds, down, up};
+use super::{bounds, down, thrift, up};
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -43,6 +43,7 @@ pub(crate) fn decide(
         draft.note(Stage::Estimate, Reason::ObjectiveInfeasible, detail);
     }
     if belief.is_spread()
+        && belief.bound.is_none()
         && up::slips(belief, objective, estimate::horizon(rules, memory))
         && let Some(working) = belief.working
     {
@@ -84,7 +85,14 @@ fn raise(
     }
     let detail = format_args!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
+    let worth = thrift::worth(belief, objective, rate, (draft.current, to));
+    if let Some((worth, detail)) = worth.as_ref().filter(|(worth, _)| *worth > draft.current) {
+        draft.set(Stage::Size, *worth, Reason::LoadNeedsMore, detail.clone());
+    }
     up::known(draft, rules, memory, belief, (objective, rate, low), need);
+    if let Some((_, detail)) = worth.filter(|(worth, _)| *worth <= draft.current && draft.raises()) {
+        draft.hold(Stage::Up, Reason::ObjectiveHolds, detail);
+    }
     meet_demand(draft, rules, belief);
     Some(need.replicas)
 }
@@ -167,6 +175,7 @@ fn unstick(
     let since_move = memory.last_move.map_or(f64::INFINITY, |last| last.seconds_ago(now));
     let more = Replicas::covering(draft.current.as_f64() * UNSTICK).unwrap_or_default();
     let to = belief.ladder.above(draft.current).max(belief.ladder.at_least(more)).min(rules.max_replicas);
+    let to = belief.bound.map_or(to, |bound| to.min(bound.useful));
     let breached = lasted(memory.overdue_since, now);
     if is_hot(belief, belief.rate.unwrap_or(0.0)) {
         return None;
@@ -208,6 +217,12 @@ fn lower(
         } else {
             let detail = format_args!("{covered} have been no trouble for long: one step down, to learn");
             draft.set(Stage::Size, to, Reason::Probing, detail);
+        }
+        if let Some(bound) =
+            belief.bound.filter(|bound| draft.current > bound.useful && !belief.moving && !belief.unsettled)
+        {
+            draft.set(Stage::Down, to.max(bound.useful), Reason::NoGain, bounds::no_gain(bound));
+            return known;
         }
         let heading = heading.unwrap_or(to).min(to);
         down::judge(draft, memory, belief, objective, (candidate, known, heading), now);

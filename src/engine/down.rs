@@ -114,11 +114,13 @@ pub(crate) fn judge(
     let cost = belief.tuning.payback * 2.0 * belief.price;
     let down = |to: Replicas| draft.current.as_f64() - to.as_f64();
     // Less than the last move up has been worth would have made that one a waste.
-    let since_raise =
-        memory.last_move.filter(|last| last.is_raise()).map_or(f64::INFINITY, |last| last.seconds_ago(now));
+    let (since_raise, by) =
+        memory.last_move.filter(|last| last.is_raise()).map_or((f64::INFINITY, f64::INFINITY), |last| {
+            (last.seconds_ago(now), last.2.as_f64() - last.1.as_f64())
+        });
     let unpaid = |to: Replicas| {
         let price = belief.price + draft.current.as_f64() * belief.raise_stop;
-        down(to) * since_raise < price
+        down(to).min(by) * since_raise < price
     };
     let saves = |to: Replicas| {
         let expected = memory.holds.expected(to.0, now).min(LOOKS_AHEAD);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::anticipate::Margin;
 use super::damp::flap::Flap;
 use super::damp::stabilization::Window;
+use super::effect::Effect;
 use super::estimate::age::AgeMemory;
 use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
@@ -76,6 +77,8 @@ pub struct Memory {
     pub(crate) age: AgeMemory,
     /// What one replica processes.
     pub(crate) capacity: CapacityMemory,
+    /// What each size was seen to do.
+    pub(crate) effect: Effect,
     /// What a move costs.
     pub(crate) cost: CostMemory,
     /// How far the load has lately run ahead of what was expected.

@@ -3,7 +3,8 @@
 //! No clock, no I/O, no randomness and no error return: missing, stale or impossible input is data and
 //! ends in a hold with a reason. The same arguments give the same bytes.
 //!
-//! [`evaluate`] runs the stages in order: trust, estimate, anticipate, size, up or down, damp, explain.
+//! [`evaluate`] runs the stages in order: trust, estimate, anticipate, size, up or down, damp, explain; what became of
+//! a move is looked at as the next look comes in.
 //! Each leaves its word in the decision's trail.
 
 mod anticipate;
@@ -14,6 +15,7 @@ mod damp;
 pub mod decision;
 mod down;
 mod draft;
+mod effect;
 mod estimate;
 pub mod explain;
 mod holds;
@@ -28,6 +30,7 @@ pub mod schedule;
 mod size;
 mod stages;
 mod steer;
+mod thrift;
 mod trust;
 mod tuning;
 mod up;
@@ -129,7 +132,7 @@ fn decide(
     };
 
     decision.schedule = scheduled;
-    estimate::learn(rules, &mut memory, observation, &look, &trust);
+    estimate::learn(rules, &mut memory, (observation, &look), &belief, &trust, now);
     memory.seen_at = Some(now);
     (memory, decision)
 }

@@ -157,12 +157,13 @@ pub(crate) fn by_lag(rules: &Rules, look: &Look, belief: &Belief, records: u64) 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::engine::estimate::capacity::Capacity;
     use crate::engine::tuning::BALANCED;
 
-    fn belief(partitions: u32, share: Option<f64>) -> Belief {
+    /// Nothing but partitions is known.
+    pub(crate) fn belief(partitions: u32, share: Option<f64>) -> Belief {
         let rungs = (1..=partitions)
             .filter(|n| *n == 1 || partitions.div_ceil(*n) < partitions.div_ceil(*n - 1))
             .collect();
@@ -188,6 +189,7 @@ mod tests {
             busiest_share: share,
             moving: false,
             unsettled: false,
+            bound: None,
             demand: None,
             deepest: 0.0,
         }

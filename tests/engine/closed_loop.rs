@@ -96,6 +96,7 @@ fn a_world() -> impl Strategy<Value = World> {
                 start_seconds,
                 rebalance_seconds,
                 noise,
+                downstream: u64::MAX,
                 seed,
             },
         )

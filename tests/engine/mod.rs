@@ -3,6 +3,7 @@
 mod bounds;
 mod closed_loop;
 mod doubt;
+mod faults;
 mod invariants;
 mod keda;
 mod objective;

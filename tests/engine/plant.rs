@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) weights: Vec<u64>,
     /// Records per second of one consumer.
     pub(super) capacity: u64,
+    /// Records per second that what lies downstream takes of all of them.
+    pub(super) downstream: u64,
     /// Seconds between a consumer's commits.
     pub(super) commit_every: u64,
     /// Seconds until a new pod is ready.
@@ -73,6 +75,7 @@ impl Default for World {
         Self {
             weights: vec![1; 12],
             capacity: 200,
+            downstream: u64::MAX,
             commit_every: 5,
             start_seconds: 8,
             rebalance_seconds: 4,
@@ -195,7 +198,7 @@ impl Plant {
             let (share, more) = (all / members, all % members);
             let from = member * share + member.min(more);
             let to = from + share + usize::from(member < more);
-            let mut budget = self.world.capacity;
+            let mut budget = self.world.capacity.min(self.world.downstream / members as u64);
             let mine = &mut self.partitions[from..to];
             for left in (1..=mine.len() as u64).rev() {
                 // Evenly over those with records, the emptiest first, so that nothing is left unused.

@@ -1,11 +1,11 @@
 //! Decision tables: what is decided over time in the situations that matter, reason by reason.
 
 use jiff::SignedDuration;
-use tidegate::engine::Reason;
 use tidegate::engine::observation::{
     GroupState, LimitCause, Meaning, MetricReading, Observation, PartitionReading, Quality, SourceReading,
     TargetHold, TargetLimit,
 };
+use tidegate::engine::{Reason, Verdict};
 use tidegate::policy::behavior::{ScalingRules, SelectPolicy, StepKind, StepPolicy};
 use tidegate::policy::rules::Fallback;
 use tidegate::policy::{Replicas, Rules, TimeSpan};
@@ -302,6 +302,16 @@ fn limited() -> Run {
     )
 }
 
+/// What lies downstream takes no more than six of them bring: twelve do no more, and are taken back.
+fn held_back() -> Run {
+    let world = World { downstream: 1200, ..World::default() };
+    run(&mut Plant::new(world, 6), &hinted(), 3600, |second| match second {
+        0..300 => 1100,
+        300..1500 => 1350,
+        _ => 700,
+    })
+}
+
 fn paused() -> Run {
     run(&mut Plant::new(World::default(), 2), &Rules { paused: true, ..hinted() }, 60, |_| 300)
 }
@@ -376,6 +386,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("tolerant", tolerant()),
         ("troubles", troubles()),
         ("limited", limited()),
+        ("held back", held_back()),
         ("paused", paused()),
         ("first looks", first_looks()),
         ("lopsided", lopsided()),
@@ -403,6 +414,16 @@ fn every_reason_occurs() {
         .collect();
     let silent: Vec<Reason> = Reason::iter().filter(|reason| !told.contains(reason)).collect();
     assert_eq!(silent, []);
+}
+
+#[test]
+fn more_that_do_no_more_are_taken_back() {
+    let run = held_back();
+    let sizes: Vec<u32> = run.moves.iter().map(|(_, _, to)| *to).collect();
+    assert_eq!(sizes.get(..2), Some([12, 6].as_slice()), "{}", run.table());
+    let back = run.decisions.iter().find(|one| one.verdict == Verdict::Lower).unwrap();
+    assert_eq!(back.reason, Reason::NoGain, "{}", run.table());
+    assert_eq!(sizes.iter().filter(|to| **to == 12).count(), 1, "once is enough\n{}", run.table());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Records per second that one replica processes, with its uncertainty.
 //!
-//! A scalar Kalman filter on the logarithm, for errors are multiplicative. It only learns while
-//! consumption *is* capacity: a stable group on a settled target, with work waiting at both ends of the
-//! look. What a replica did while it was not busy is only a lower bound, and kept apart.
+//! A scalar Kalman filter on the logarithm, for errors are multiplicative (Kalman 1960), with the variance of its
+//! measurements as their innovations show it (Mehra 1970). It only learns while consumption *is* capacity: a stable
+//! group on a settled target, with work waiting at both ends of the look. What a replica did while it was not
+//! busy is only a lower bound, and kept apart. Sizes that are larger than needed are never busy, and so would
+//! never be corrected: what was measured last therefore fades into what has been measured on average.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,12 +31,31 @@ const STRAINED_FOR: f64 = 86_400.0;
 /// what is believed on it tells something.
 pub(crate) const LEAST_STRAINED: f64 = 0.7;
 
+/// The weight of a measurement in what is usual, and in how far measurements lie apart.
+const USUAL_WEIGHT: f64 = 0.1;
+const SPREAD_WEIGHT: f64 = 0.1;
+/// The variance of measurements is never believed to be more than this.
+const WIDEST_SPREAD: f64 = 0.4 * 0.4;
+/// Seconds in which two thirds of the way back to what is usual are gone, where nothing is measured: one bad minute
+/// must not size a workload for a day.
+const BACK_SECONDS: f64 = 900.0;
+/// The same for what the group fell behind at.
+const FORGIVEN_SECONDS: f64 = 1800.0;
+
 /// The filter's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct CapacityMemory {
     /// Mean and variance of the logarithm of records per second; `None` before the first measurement.
     belief: Option<Belief>,
+    /// Logarithm of what it has been over many measurements; the mean goes back there where nothing is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usual: Option<f64>,
+    /// Variance of measurements of the same capacity, as seen.
+    spread: f64,
+    /// Whether the last measurement was one that nobody would have expected: above, or below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubted: Option<bool>,
     /// The most that a replica was seen to process.
     demonstrated: Option<f64>,
     /// What a replica processed on average when the group last fell behind, and when that was.
@@ -123,22 +144,37 @@ impl CapacityMemory {
         if !measured.is_finite() || measured < 1e-6 {
             return;
         }
-        let (observed, noise) = (measured.ln(), deviation * deviation);
+        let observed = measured.ln();
+        let noise = (deviation * deviation).max(self.spread);
         let prior = self.belief.or_else(|| {
             hint.filter(|hint| hint.is_finite() && *hint > 0.0)
                 .map(|hint| Belief { mean: hint.ln(), variance: HINT_VARIANCE })
         });
-        self.belief = Some(prior.map_or(Belief { mean: observed, variance: noise }, |prior| {
-            let surprise = observed - prior.mean;
-            // Further off than three standard deviations: the workload has changed, so forget faster.
-            let variance = if surprise * surprise > 9.0 * (prior.variance + noise) {
-                prior.variance + surprise * surprise / 2.0
-            } else {
-                prior.variance
-            };
-            let gain = variance / (variance + noise);
-            Belief { mean: prior.mean + gain * surprise, variance: variance * (1.0 - gain) }
-        }));
+        let Some(prior) = prior else {
+            self.belief = Some(Belief { mean: observed, variance: noise });
+            self.usual = Some(observed);
+            return;
+        };
+        let surprise = observed - prior.mean;
+        let expected = prior.variance + noise;
+        let shocking = surprise * surprise > 9.0 * expected;
+        let again = self.doubted == Some(surprise > 0.0);
+        self.doubted = shocking.then_some(surprise > 0.0);
+        let (variance, noise) = match (shocking, again || self.usual.is_none()) {
+            // Twice in a row: the workload has changed, so forget faster.
+            (true, true) => (prior.variance + surprise * surprise / 2.0, noise),
+            // Once may be chance.
+            (true, false) => (prior.variance, noise + surprise * surprise / 2.0),
+            (false, _) => {
+                let seen = (surprise * surprise - prior.variance).max(0.0);
+                self.spread += SPREAD_WEIGHT * (seen.min(WIDEST_SPREAD) - self.spread);
+                (prior.variance, noise)
+            }
+        };
+        let gain = variance / (variance + noise);
+        self.belief = Some(Belief { mean: prior.mean + gain * surprise, variance: variance * (1.0 - gain) });
+        let usual = self.usual.filter(|_| !(shocking && again)).unwrap_or(observed);
+        self.usual = Some(usual + USUAL_WEIGHT * (observed - usual));
     }
 
     /// Takes note of what a replica processed, busy or not.
@@ -156,6 +192,14 @@ impl CapacityMemory {
     /// Lets the certainty fade.
     pub(crate) fn fade(&mut self, seconds: f64, now: Timestamp) {
         self.strained = self.strained.filter(|(_, at)| seconds_between(*at, now) < STRAINED_FOR);
+        if let Some(belief) = &mut self.belief {
+            let back = 1.0 - (-seconds.max(0.0) / BACK_SECONDS).exp();
+            belief.mean += back * (self.usual.unwrap_or(belief.mean) - belief.mean);
+            if let Some((strained, _)) = &mut self.strained {
+                let back = 1.0 - (-seconds.max(0.0) / FORGIVEN_SECONDS).exp();
+                *strained += back * (belief.mean.exp() - *strained);
+            }
+        }
         if let Some(belief) = &mut self.belief
             && belief.variance < WIDEST
         {
@@ -166,7 +210,7 @@ impl CapacityMemory {
     /// A rollout may change anything: what was learnt becomes a guess.
     pub(crate) fn unsettle(&mut self) {
         self.not_busy();
-        (self.demonstrated, self.strained) = (None, None);
+        (self.demonstrated, self.strained, self.usual, self.doubted) = (None, None, None, None);
         if let Some(belief) = &mut self.belief {
             belief.variance = belief.variance.max(WIDEST);
         }
@@ -221,5 +265,35 @@ mod tests {
         }
         let mean = memory.capacity(None).mean.unwrap();
         assert!((95.0..120.0).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn one_bad_minute_fades_and_two_count() {
+        let mut memory = CapacityMemory::default();
+        for _ in 0..20 {
+            memory.busy(30.0, 30.0 * 200.0, None);
+        }
+        memory.busy(30.0, 30.0 * 50.0, None);
+        let mean = |memory: &CapacityMemory| memory.capacity(None).mean.unwrap();
+        assert!(mean(&memory) > 180.0, "{}", mean(&memory));
+        memory.busy(30.0, 30.0 * 50.0, None);
+        assert!(mean(&memory) < 60.0, "{}", mean(&memory));
+    }
+
+    #[test]
+    fn what_was_measured_last_fades_into_the_usual() {
+        let mut memory = CapacityMemory::default();
+        for rate in [200.0, 240.0, 170.0, 210.0, 190.0, 150.0] {
+            memory.busy(30.0, 30.0 * rate, None);
+        }
+        memory.strain(100.0, Timestamp::UNIX_EPOCH);
+        let before = memory.capacity(None);
+        memory.fade(7200.0, Timestamp::from_second(7200).unwrap());
+        let after = memory.capacity(None);
+        assert!(
+            before.mean.unwrap() < after.mean.unwrap() && after.mean.unwrap() < 210.0,
+            "{before:?} {after:?}"
+        );
+        assert!(after.for_less().unwrap() > 0.95 * after.mean.unwrap(), "{after:?}");
     }
 }

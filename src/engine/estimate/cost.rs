@@ -77,6 +77,11 @@ impl CostMemory {
         self.expected = price.filter(plausible).or(self.expected);
     }
 
+    /// Watches the move no longer, and learns nothing from it.
+    pub(crate) fn give_up(&mut self) {
+        self.watched = None;
+    }
+
     /// Whether a move is under way.
     pub(crate) fn under_way(&self) -> bool {
         self.watched.is_some()

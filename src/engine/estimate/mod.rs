@@ -14,6 +14,7 @@ use self::age::Trend;
 use self::capacity::Capacity;
 use self::cost::Glance;
 use self::rate::Sample;
+use super::effect::Bound;
 use super::holds::{self, Arrived};
 use super::ladder::Ladder;
 use super::look::{Look, most};
@@ -22,8 +23,8 @@ use super::observation::{GroupState, Observation, SourceReading, TargetHold};
 use super::size;
 use super::trust::Trust;
 use super::tuning::Tuning;
-use crate::policy::Rules;
 use crate::policy::units::Replicas;
+use crate::policy::{Objective, Rules};
 
 /// The weight of the latest look in the busiest partition's share.
 const SHARE_WEIGHT: f64 = 0.2;
@@ -81,6 +82,8 @@ pub(crate) struct Belief {
     /// Whether replicas that were asked for are not ready, and have not been for so long that nobody waits
     /// for them any more.
     pub(crate) unsettled: bool,
+    /// Where more replicas have been seen to do no more.
+    pub(crate) bound: Option<Bound>,
     /// Replicas that somebody else has worked out: a floor.
     pub(crate) demand: Option<f64>,
     /// The largest part of the backlog that lies in one partition.
@@ -164,6 +167,9 @@ pub(crate) fn believe(
 ) -> Belief {
     memory.capacity.fade(memory.seconds_since_turn(now), now);
     let fresh = count(rules, memory, seen, look);
+    if let Some(current) = seen.target.current {
+        memory.effect.watch(now, current);
+    }
     if fresh {
         watch_move(rules, memory, seen, look);
     }
@@ -216,6 +222,7 @@ pub(crate) fn believe(
         busiest_share: smoothed,
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving,
+        bound: memory.effect.bound(now).filter(|_| matches!(rules.objective, Objective::MaxLag { .. })),
         demand: known(look.demand),
         deepest: look.deepest(),
     };
@@ -324,28 +331,69 @@ fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Loo
     let lost = if at_rest { 0.0 } else { look.lost(serving, stable) };
     let glance = Glance { settled: seen.target.settled, works: at_rest || (stable && works), lost, sampled };
     memory.cost.watch(glance, 4.0 * rules.interval.as_secs_f64());
+    if memory.effect.is_doubtful() {
+        // What is missing then is not lost to the move.
+        memory.cost.give_up();
+    }
 }
 
 /// Learns from a look what one replica can do.
-pub(crate) fn learn(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look, trust: &Trust) {
+pub(crate) fn learn(
+    rules: &Rules,
+    memory: &mut Memory,
+    (seen, look): (&Observation, &Look),
+    belief: &Belief,
+    trust: &Trust,
+    now: Timestamp,
+) {
     if matches!(seen.target.hold, Some(TargetHold::RollingOut)) {
         memory.capacity.unsettle();
+        memory.effect.unsettle();
         return;
     }
     let hint = rules.capacity_per_replica;
     let latest = memory.rate.latest().filter(|_| *trust == Trust::Full);
     let Some((seconds, records)) = latest else {
         memory.capacity.not_busy();
+        memory.effect.not_busy();
         return;
     };
     if let Some(rate) = memory.rate.per_replica(DEMONSTRATED_FROM) {
         memory.capacity.demonstrate(rate, hint);
     }
-    if let Some(busy) = look.busy_share.filter(|busy| (BUSY_FROM..=1.0).contains(busy)) {
+    let grows = if look.saturated() && records > 0.0 {
+        gains(rules, memory, (seen, look), belief, (seconds, records), now)
+    } else {
+        memory.effect.not_busy();
+        true
+    };
+    if !grows {
+        memory.capacity.not_busy();
+    } else if let Some(busy) = look.busy_share.filter(|busy| (BUSY_FROM..=1.0).contains(busy)) {
         memory.capacity.busy(seconds, records / busy, hint);
     } else if look.saturated() && records > 0.0 {
         memory.capacity.busy(seconds, records, hint);
     } else {
         memory.capacity.not_busy();
     }
+}
+
+/// Whether more replicas still do more, by what so many processed in a busy look.
+fn gains(
+    rules: &Rules,
+    memory: &mut Memory,
+    (seen, look): (&Observation, &Look),
+    belief: &Belief,
+    (seconds, records): (f64, f64),
+    now: Timestamp,
+) -> bool {
+    let at_work = look.at_work().or(seen.target.ready);
+    let Some((size, one)) = at_work.zip(belief.capacity.mean) else { return true };
+    let sizes: Vec<(u32, f64)> = belief
+        .ladder
+        .sizes(rules.min_replicas.0.max(1), rules.max_replicas.0, holds::SIZES)
+        .into_iter()
+        .map(|size| (size, size::together(belief, size, one)))
+        .collect();
+    memory.effect.busy(now, size, (seconds, records * size.as_f64()), &sizes)
 }

@@ -1,0 +1,88 @@
+//! Whether all of the need is worth having.
+//!
+//! Rungs lie far apart near the top of a ladder: with 24 partitions there is nothing between 12 and 24. Room to
+//! spare is cheap where the next rung is one replica more, and dear where it is twelve: so what is asked for
+//! beyond keeping up is weighed as a newsvendor weighs an overstock (Arrow, Harris and Marschak 1951), against the
+//! move up that it may save.
+
+use super::estimate::Belief;
+use super::explain::number;
+use super::holds;
+use super::size;
+use super::up::Objective;
+use crate::policy::units::Replicas;
+
+/// A size keeps up where it processes so much more than arrives.
+const ROOM: f64 = 1.03;
+/// Seconds that replicas beyond what keeps up stay, until going down has paid for itself.
+const STAYS: f64 = 1200.0;
+
+/// What is worth having of `need`: the least size from `current` on that keeps up with `rate` and holds the objective
+/// through its own move, and as many more as stay for less than the price of another move. `None` where that is all
+/// of it, or nothing keeps up. With the words for it.
+pub(crate) fn worth(
+    belief: &Belief,
+    objective: Objective,
+    rate: f64,
+    (current, need): (Replicas, Replicas),
+) -> Option<(Replicas, String)> {
+    let one = belief.capacity.for_less()?;
+    if belief.overdue || current.0 == 0 {
+        return None;
+    }
+    let (age, usable) = (belief.queue_age(rate), belief.tuning.usable * objective.max_lag);
+    let keeps_up = |size: &Replicas| {
+        let stop = if *size == current { 0.0 } else { belief.raise_stop };
+        size::together(belief, size.0, one) >= ROOM * rate && age + stop <= usable
+    };
+    let larger =
+        belief.ladder.sizes(current.0.saturating_add(1), need.0, holds::SIZES).into_iter().map(Replicas);
+    let least = std::iter::once(current).chain(larger).find(keeps_up)?;
+    if least == current && belief.trend.is_some_and(|trend| trend.age > belief.ready_age && trend.pace >= 0.0)
+    {
+        return None; // What is seen says otherwise.
+    }
+    let most = Replicas::covering(least.as_f64() + (belief.price / STAYS).floor())?;
+    let to = belief.ladder.within(most).max(least);
+    let kept = number((need.as_f64() - to.as_f64()) * STAYS);
+    (to < need).then(|| {
+        let detail = format!(
+            "{to} can process about {} records/s, and the others of {need} would stay for {kept} replica-seconds, \
+             where another move costs {}",
+            number(size::together(belief, to.0, one)),
+            number(belief.price)
+        );
+        (to, detail)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::estimate::capacity::Capacity;
+    use crate::engine::size::tests::belief;
+
+    /// What is worth having of `need` from 8 replicas on, of 24 partitions, where each processes 100 records/s.
+    fn worth_of(rate: f64, need: u32, price: f64, edit: impl Fn(&mut Belief)) -> Option<u32> {
+        let capacity = Capacity { mean: Some(100.0), ..Capacity::default() };
+        let mut belief = Belief { capacity, price, rate: Some(rate), ..belief(24, None) };
+        edit(&mut belief);
+        let objective = Objective { max_lag: 60.0, catch_up: 300.0 };
+        worth(&belief, objective, rate, (Replicas(8), Replicas(need))).map(|(to, _)| to.0)
+    }
+
+    #[test]
+    fn twelve_more_are_weighed_and_one_more_is_not() {
+        assert_eq!(worth_of(1150.0, 24, 1800.0, |_| {}), Some(12));
+        assert_eq!(worth_of(1170.0, 24, 1800.0, |_| {}), None, "12 barely keep up");
+        assert_eq!(worth_of(1150.0, 24, 15_000.0, |_| {}), None, "another move would cost more");
+        assert_eq!(worth_of(700.0, 12, 1800.0, |_| {}), Some(8), "what is there keeps up");
+    }
+
+    #[test]
+    fn what_is_late_needs_all_of_it() {
+        assert_eq!(worth_of(1150.0, 24, 1800.0, |belief| belief.overdue = true), None);
+        let old = |belief: &mut Belief| (belief.sizing_backlog, belief.age) = (Some(50_000.0), Some(43.0));
+        assert_eq!(worth_of(1150.0, 24, 1800.0, old), None, "the stop would make it late");
+    }
+}
