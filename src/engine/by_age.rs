@@ -85,7 +85,7 @@ fn raise(
     }
     let detail = format_args!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
-    let worth = thrift::worth(belief, objective, rate, (draft.current, to));
+    let worth = thrift::worth(belief, objective, load.rate.max(rate), (draft.current, to));
     if let Some((worth, detail)) = worth.as_ref().filter(|(worth, _)| *worth > draft.current) {
         draft.set(Stage::Size, *worth, Reason::LoadNeedsMore, detail.clone());
     }
