@@ -9,10 +9,11 @@ use super::estimate::Belief;
 use super::explain::number;
 use super::holds;
 use super::size;
+use super::tuning::BALANCED;
 use super::up::Objective;
 use crate::policy::units::Replicas;
 
-/// A size keeps up where it processes so much more than arrives.
+/// A size keeps up where it processes so much more than arrives, at the usual utilization.
 const ROOM: f64 = 1.03;
 /// Seconds that replicas beyond what keeps up stay, until going down has paid for itself.
 const STAYS: f64 = 1200.0;
@@ -31,9 +32,11 @@ pub(crate) fn worth(
         return None;
     }
     let (age, usable) = (belief.queue_age(rate), belief.tuning.usable * objective.max_lag);
+    // Whoever asks for a lower utilization has asked for the room.
+    let room = ROOM * (BALANCED.utilization / belief.tuning.utilization).max(1.0);
     let keeps_up = |size: &Replicas| {
         let stop = if *size == current { 0.0 } else { belief.raise_stop };
-        size::together(belief, size.0, one) >= ROOM * rate && age + stop <= usable
+        size::together(belief, size.0, one) >= room * rate && age + stop <= usable
     };
     let larger =
         belief.ladder.sizes(current.0.saturating_add(1), need.0, holds::SIZES).into_iter().map(Replicas);

@@ -378,7 +378,8 @@ pub(crate) fn learn(
     }
 }
 
-/// Whether more replicas still do more, by what so many processed in a busy look.
+/// Whether more replicas still do more, by what so many processed in a busy look. Not asked where the size follows
+/// from the backlog alone.
 fn gains(
     rules: &Rules,
     memory: &mut Memory,
@@ -387,6 +388,9 @@ fn gains(
     (seconds, records): (f64, f64),
     now: Timestamp,
 ) -> bool {
+    if !matches!(rules.objective, Objective::MaxLag { .. }) {
+        return true;
+    }
     let at_work = look.at_work().or(seen.target.ready);
     let Some((size, one)) = at_work.zip(belief.capacity.mean) else { return true };
     let sizes: Vec<(u32, f64)> = belief
