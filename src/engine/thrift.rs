@@ -15,8 +15,6 @@ use crate::policy::units::Replicas;
 
 /// A size keeps up where it processes so much more than arrives, at the usual utilization.
 const ROOM: f64 = 1.03;
-/// Seconds that replicas beyond what keeps up stay, until going down has paid for itself.
-const STAYS: f64 = 1200.0;
 
 /// What is worth having of `need`: the least size from `current` on that keeps up with `rate` and holds the objective
 /// through its own move, and as many more as stay for less than the price of another move. `None` where that is all
@@ -45,9 +43,9 @@ pub(crate) fn worth(
     {
         return None; // What is seen says otherwise.
     }
-    let most = Replicas::covering(least.as_f64() + (belief.price / STAYS).floor())?;
+    let most = Replicas::covering(least.as_f64() + (belief.price / belief.tuning.stays).floor())?;
     let to = belief.ladder.within(most).max(least);
-    let kept = number((need.as_f64() - to.as_f64()) * STAYS);
+    let kept = number((need.as_f64() - to.as_f64()) * belief.tuning.stays);
     (to < need).then(|| {
         let detail = format!(
             "{to} can process about {} records/s, and the others of {need} would stay for {kept} replica-seconds, \

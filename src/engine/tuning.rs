@@ -26,6 +26,8 @@ pub(crate) struct Tuning {
     pub(crate) fixed: Option<f64>,
     /// The share of a replica's capacity that a size is chosen for.
     pub(crate) utilization: f64,
+    /// Seconds that replicas beyond what keeps up are thought to stay, until going down has paid for itself.
+    pub(crate) stays: f64,
     /// The share of times that the load may outrun the rate that a move up is sized for.
     pub(crate) miss: f64,
     /// Seconds that a rise is believed to go on for.
@@ -50,6 +52,7 @@ pub(crate) const BALANCED: Tuning = Tuning {
     late: 1.0,
     fixed: None,
     utilization: 0.95,
+    stays: 1200.0,
     miss: 0.5,
     trend: 60.0,
 };

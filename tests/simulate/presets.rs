@@ -8,9 +8,10 @@ use tidegate::simulate::grid::LOADS;
 use tidegate::simulate::plant::Plant;
 use tidegate::simulate::{race, scorecard};
 
-/// Replica-hours and minutes over the objective on two bursty loads that ship, where a rescale stops for minutes.
+/// Replica-hours and minutes over the objective on loads that ship, where a rescale stops for minutes.
 fn bill(preset: Preset) -> (f64, f64) {
-    let loads = LOADS.iter().filter(|(name, _, _)| ["spikes", "onoff"].contains(name));
+    let told = ["daily", "spikes", "sawtooth", "onoff", "noisy", "step"];
+    let loads = LOADS.iter().filter(|(name, _, _)| told.contains(name));
     let bills = loads.map(|(_, spec, _)| {
         let trace = generate(spec, TimeSpan::from_secs(2 * 86_400), 1).unwrap();
         let course = Course::new(&trace, &Plant::preset("flink-heavy").unwrap(), 1).unwrap();
@@ -26,6 +27,6 @@ fn bill(preset: Preset) -> (f64, f64) {
 fn latency_is_late_less_for_more_replicas_and_cost_the_contrary() {
     let [latency, balanced, cost] = [Preset::Latency, Preset::Balanced, Preset::Cost].map(bill);
     let all = format!("latency {latency:?}, balanced {balanced:?}, cost {cost:?}");
-    assert!(latency.0 > 1.1 * balanced.0 && balanced.0 > 1.05 * cost.0, "replica-hours: {all}");
+    assert!(latency.0 > 1.1 * balanced.0 && balanced.0 > 1.02 * cost.0, "replica-hours: {all}");
     assert!(balanced.1 > 1.5 * latency.1 && cost.1 > 2.0 * balanced.1, "minutes late: {all}");
 }
