@@ -39,8 +39,8 @@ const WIDEST_SPREAD: f64 = 0.4 * 0.4;
 /// Seconds in which two thirds of the way back to what is usual are gone, where nothing is measured: one bad minute
 /// must not size a workload for a day.
 const BACK_SECONDS: f64 = 900.0;
-/// The same for what the group fell behind at.
-const FORGIVEN_SECONDS: f64 = 1800.0;
+/// The same for what the group fell behind at: not so soon that a size which has just been too small is tried again.
+const FORGIVEN_SECONDS: f64 = 7200.0;
 
 /// The filter's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
