@@ -286,9 +286,12 @@ mod tests {
         for rate in [200.0, 240.0, 170.0, 210.0, 190.0, 150.0] {
             memory.busy(30.0, 30.0 * rate, None);
         }
-        memory.strain(100.0, Timestamp::UNIX_EPOCH);
+        memory.strain(150.0, Timestamp::UNIX_EPOCH);
         let before = memory.capacity(None);
-        memory.fade(7200.0, Timestamp::from_second(7200).unwrap());
+        memory.fade(900.0, Timestamp::from_second(900).unwrap());
+        let soon = memory.capacity(None);
+        assert!(soon.for_less().unwrap() < 160.0, "what was too little a moment ago is too little: {soon:?}");
+        memory.fade(30_000.0, Timestamp::from_second(30_900).unwrap());
         let after = memory.capacity(None);
         assert!(
             before.mean.unwrap() < after.mean.unwrap() && after.mean.unwrap() < 210.0,
