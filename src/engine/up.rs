@@ -83,6 +83,11 @@ fn stays_late(belief: &Belief, objective: Objective, age: f64, arriving: f64, se
     seconds > 2.0 * belief.raise_seconds && 60.0 * seconds * belief.tuning.late > 2.0 * belief.price
 }
 
+/// Records per second that the busiest partition brings beyond what one replica processes.
+fn hot_excess(belief: &Belief, rate: f64, capacity: f64) -> f64 {
+    belief.busiest_share.map_or(0.0, |share| (share * rate - capacity).max(0.0))
+}
+
 /// Decides on a move up to `need` where the capacity of a replica is known (`low`).
 pub(crate) fn known(
     draft: &mut Draft,
@@ -110,12 +115,13 @@ pub(crate) fn known(
         seconds(ahead),
         seconds(objective.max_lag),
     );
+    // A partition too hot for a replica slips away at any size: only what the others bring is helped by more.
+    let hot = need.hot && rate - hot_excess(belief, rate, mean) <= serving;
     // Where nothing is asked to run, there is nobody to wait for.
     let waits = draft.current.0 == 0
         || arriving > serving && ahead > belief.tuning.usable * objective.max_lag
-        || !need.hot && stays_late(belief, objective, age, arriving, serving);
-    // A partition too hot for a replica slips away at any size.
-    if !(waits || slips(belief, objective, horizon - stop) && !need.hot) {
+        || !hot && stays_late(belief, objective, age, arriving, serving);
+    if !(waits || slips(belief, objective, horizon - stop) && !hot) {
         draft.hold(Stage::Up, Reason::ObjectiveHolds, format_args!("{load}; {outlook}"));
         return;
     }

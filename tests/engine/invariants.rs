@@ -478,6 +478,7 @@ proptest! {
         let rules = Rules { changes_per_hour: rules.changes_per_hour.max(8), schedules: Vec::new(), ..rules };
         let mut memory = Memory::default();
         let mut replicas = Replicas(current);
+        // The last move up: whoever goes back and forth makes one, and a descent ends by itself.
         let mut last_move = 0;
         for turn in 0..2400_u64 {
             let now = after(turn * 15);
@@ -489,7 +490,10 @@ proptest! {
             if let Some(change) = decision.change
                 && change.replicas != replicas
             {
-                (replicas, last_move) = (change.replicas, turn);
+                if change.replicas > replicas {
+                    last_move = turn;
+                }
+                replicas = change.replicas;
             }
         }
         prop_assert!(last_move < 2160, "still moving at turn {last_move}");
@@ -529,4 +533,28 @@ proptest! {
         let (_, other) = evaluate(&rules, before.memory, &larger, now);
         prop_assert!(other.desired >= one.desired, "{}\n{}", one.sentence, other.sentence);
     }
+}
+
+/// One that I6 has found: a partition barely too hot for a replica, while all of them fall behind.
+#[test]
+fn a_hot_partition_does_not_hide_what_the_others_need() {
+    let rules = Rules { capacity_per_replica: Some(365.0), ..max_lag_rules(60) };
+    let mut plant = Plant::new(World { seed: 6_744_898_073_656_645_711, ..World::default() }, 6);
+    let before = run(&mut plant, &rules, 37 * 60, |second| 824 * (10 + second / 60 % 14) / 10);
+    for _ in 0..15 {
+        plant.step(824, 60);
+    }
+    let seen = plant.observe(60);
+    let asked = |more: u64| {
+        let mut seen = seen.clone();
+        if let Some(SourceReading::Backlog(reading)) = seen.sources.first_mut() {
+            let partition = &mut reading.partitions[0];
+            let add = |count: Option<u64>| count.map(|count| count + more);
+            partition.lag = add(partition.lag);
+            partition.arrived = add(partition.arrived);
+            partition.arrived_in_window = add(partition.arrived_in_window);
+        }
+        evaluate(&rules, before.memory.clone(), &seen, after(plant.second)).1.desired
+    };
+    assert_eq!((asked(0), asked(17_000)), (Some(Replicas(12)), Some(Replicas(12))));
 }

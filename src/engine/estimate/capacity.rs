@@ -174,7 +174,8 @@ impl CapacityMemory {
         let gain = variance / (variance + noise);
         self.belief = Some(Belief { mean: prior.mean + gain * surprise, variance: variance * (1.0 - gain) });
         let usual = self.usual.filter(|_| !(shocking && again)).unwrap_or(observed);
-        self.usual = Some(usual + USUAL_WEIGHT * (observed - usual));
+        // A first guess must not stay the usual for long.
+        self.usual = Some(usual + gain.max(USUAL_WEIGHT) * (observed - usual));
     }
 
     /// Takes note of what a replica processed, busy or not.

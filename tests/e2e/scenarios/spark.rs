@@ -103,6 +103,8 @@ fn spec(name: &str, mode: &str) -> Value {
             "app": "app", "cluster": "main", "topics": [name], "checkpoint": name, "query": name,
         }}],
         "objective": {"maxLag": "30s", "catchUp": "60s"},
+        // What a move is measured to cost on a busy machine would take minutes to be paid back.
+        "knobs": {"rescaleCost": "1m"},
         "minReplicas": 1, "maxReplicas": 4,
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 20}},
     })
