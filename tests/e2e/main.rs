@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         .into_iter()
         .filter(|scenario| {
             // Beside KEDA only by name: it takes minutes to build.
-            (args.words.is_empty() && !scenario.needs_keda)
+            (args.words.is_empty() && !scenario.by_name)
                 || args.words.iter().any(|word| scenario.name.contains(word))
         })
         .collect();

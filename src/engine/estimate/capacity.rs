@@ -36,6 +36,8 @@ const USUAL_WEIGHT: f64 = 0.1;
 const SPREAD_WEIGHT: f64 = 0.1;
 /// The variance of measurements is never believed to be more than this.
 const WIDEST_SPREAD: f64 = 0.4 * 0.4;
+/// The filter's gain over which so little has been measured that what is usual follows what is believed.
+const STILL_GUESSING: f64 = 0.25;
 /// Seconds in which two thirds of the way back to what is usual are gone, where nothing is measured: one bad minute
 /// must not size a workload for a day.
 const BACK_SECONDS: f64 = 900.0;
@@ -175,7 +177,8 @@ impl CapacityMemory {
         self.belief = Some(Belief { mean: prior.mean + gain * surprise, variance: variance * (1.0 - gain) });
         let usual = self.usual.filter(|_| !(shocking && again)).unwrap_or(observed);
         // A first guess must not stay the usual for long.
-        self.usual = Some(usual + gain.max(USUAL_WEIGHT) * (observed - usual));
+        let weight = if gain > STILL_GUESSING { gain } else { USUAL_WEIGHT };
+        self.usual = Some(usual + weight * (observed - usual));
     }
 
     /// Takes note of what a replica processed, busy or not.
@@ -284,7 +287,7 @@ mod tests {
     #[test]
     fn what_was_measured_last_fades_into_the_usual() {
         let mut memory = CapacityMemory::default();
-        for rate in [200.0, 240.0, 170.0, 210.0, 190.0, 150.0] {
+        for rate in [200.0, 210.0, 190.0, 205.0, 195.0, 200.0, 210.0, 190.0, 160.0, 160.0] {
             memory.busy(30.0, 30.0 * rate, None);
         }
         memory.strain(150.0, Timestamp::UNIX_EPOCH);

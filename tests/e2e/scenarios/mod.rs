@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// How much of this machine it takes: 1 mostly waits, 4 starts several brokers.
     pub(crate) weight: u32,
+    /// Run only by name.
+    pub(crate) by_name: bool,
     /// Skipped unless KEDA is installed.
     pub(crate) needs_keda: bool,
     pub(crate) run: fn(Case) -> BoxFuture<'static, Result<()>>,
@@ -46,12 +48,15 @@ macro_rules! scenarios {
             [$(Scenario {
                 name: $name,
                 weight: $weight,
+                by_name: scenarios!(@by_name $($needs)?),
                 needs_keda: scenarios!(@needs $($needs)?),
                 run: |case| Box::pin($run(case)),
             }),+];
     };
-    (@needs) => { false };
+    (@by_name) => { false };
+    (@by_name $needs:ident) => { true };
     (@needs needs_keda) => { true };
+    (@needs $($other:ident)?) => { false };
 }
 
 scenarios! {
