@@ -37,7 +37,7 @@ bench-keda: keda-setup ## KEDA and Tidegate side by side, 45 minutes; ARGS=--qui
 	cargo build --bins --examples
 	cargo test --test e2e -- bench-keda $(ARGS)
 
-bench-spark: e2e-setup ## Spark's dynamic allocation and Tidegate, 50 minutes; ARGS=--quick, ARGS="tidegate bursts".
+bench-spark: e2e-setup ## Spark's dynamic allocation and Tidegate, an hour; ARGS=--quick, ARGS="tidegate bursts".
 	cargo build --bins --examples
 	cargo test --test e2e -- bench-spark $(ARGS)
 

@@ -33,7 +33,7 @@ impl Course {
     /// How long it takes, in seconds.
     pub(crate) fn seconds(self) -> u64 {
         match self {
-            Self::Light | Self::Bursts => 360,
+            Self::Light | Self::Bursts => 480,
             Self::Sawtooth => 2 * TOOTH,
         }
     }
