@@ -7,7 +7,7 @@ use super::rules::{Fallback, Objective, Rules};
 use super::schedule::{Lasts, Schedule, ScheduleSpec};
 use super::settings::Settings;
 use super::source::{Meaning, SourceSpec};
-use super::target::{Rung, TargetSpec};
+use super::target::{Rung, SparkApi, TargetSpec};
 use super::units::TimeSpan;
 use super::{Policy, WorkloadId};
 
@@ -225,6 +225,13 @@ fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
                 .hint("a job without parallelism is a stopped one, and stopping it is not ours to do"),
         );
     }
+    if min.0 == 0 && matches!(target, TargetSpec::SparkCluster(_)) {
+        flaws.push(
+            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a `sparkCluster`")
+                .expected("at least 1")
+                .hint("its HPA, where it has one, may not rest at 0"),
+        );
+    }
     if let Some(FallbackSpec { replicas, .. }) = fallback
         && replicas > max
     {
@@ -243,7 +250,7 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
             flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
         }
     }
-    flaws.extend(restart(spec));
+    flaws.extend(running(spec));
     flaws.extend(runs(spec, objective));
     let has_kafka =
         spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_) | SourceSpec::Spark(_)));
@@ -293,16 +300,29 @@ fn runs(spec: &PolicySpec, objective: Option<Objective>) -> Option<Flaw> {
     })
 }
 
-/// A restart is only as safe as what is known of the query: its checkpoint and its driver.
-fn restart(spec: &PolicySpec) -> Option<Flaw> {
+/// What is done to a running application is only as safe as what is known of it: its driver, and the checkpoint of its
+/// query.
+fn running(spec: &PolicySpec) -> Option<Flaw> {
     let TargetSpec::SparkApplication(target) = &spec.target else { return None };
+    let flaw = |message: String| Flaw::new("spec.target.sparkApplication.maxRung", message);
+    let (rung, hint) = match target.max_rung {
+        Rung::Recommend | Rung::NextRun => return None,
+        Rung::Restart if target.api_version != SparkApi::Kubeflow => {
+            let message = format!("`maxRung` restart is not for {}", target.api_version);
+            return Some(flaw(message).expected("recommend or scaleAllocator").hint(
+                "the Apache operator starts nothing again for a change: it holds from the next attempt on",
+            ));
+        }
+        Rung::Restart => ("restart", "its checkpoint says when a restart is safe, and whether it went well"),
+        Rung::ScaleAllocator => {
+            ("scaleAllocator", "its driver says what keeps the executors, and which of them are idle")
+        }
+    };
     let queries = spec.sources.iter().filter(|source| matches!(source, SourceSpec::Spark(_))).count();
-    (target.max_rung >= Rung::Restart && queries != 1).then(|| {
-        let message =
-            format!("`maxRung` restart needs to know the query, and {queries} `spark` sources tell");
-        Flaw::new("spec.target.sparkApplication.maxRung", message)
+    (queries != 1).then(|| {
+        flaw(format!("`maxRung` {rung} needs to know the query, and {queries} `spark` sources tell"))
             .expected("exactly one `spark` source")
-            .hint("its checkpoint says when a restart is safe, and whether it went well")
+            .hint(hint)
     })
 }
 
