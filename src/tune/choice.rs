@@ -13,7 +13,7 @@ use crate::policy::notches::{Knob, Notches};
 /// A neighbour has to cost so much less, on the older and on the newer half.
 const CLEARLY: f64 = 0.97;
 /// No constant is turned further than this from the preset's, either way.
-pub const FURTHEST: i8 = 4;
+pub const FURTHEST: u8 = 4;
 
 /// One constant, turned by one notch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Turn {
 impl Turn {
     /// Towards the preset.
     pub fn is_back(&self) -> bool {
-        self.notches.1.abs() < self.notches.0.abs()
+        self.notches.1.unsigned_abs() < self.notches.0.unsigned_abs()
     }
 }
 
@@ -96,7 +96,7 @@ pub fn choose(rehearsal: &Rehearsal, rules: &Rules, notches: Notches) -> Choice 
     let now = rehearsal.bills(notches);
     if !rehearsal.resembles(&now) {
         let furthest = neighbours(rules, notches).filter(Turn::is_back);
-        return Choice::Unlike(furthest.max_by_key(|turn| turn.notches.0.abs()));
+        return Choice::Unlike(furthest.max_by_key(|turn| turn.notches.0.unsigned_abs()));
     }
     let mut best: Option<(f64, Turn)> = None;
     for turn in neighbours(rules, notches) {
@@ -119,7 +119,7 @@ fn neighbours(rules: &Rules, notches: Notches) -> impl Iterator<Item = Turn> {
             let values = (tuning::value(rules, knob, from), tuning::value(rules, knob, to));
             let differs = (values.0 - values.1).abs() > 1e-9;
             let turn = Turn { knob, notches: (from, to), values, saves: [0.0; 2] };
-            (differs && to.abs() <= FURTHEST).then_some(turn)
+            (differs && to.unsigned_abs() <= FURTHEST).then_some(turn)
         })
     })
 }

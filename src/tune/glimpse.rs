@@ -1,7 +1,8 @@
 //! What one turn tells the history.
 
-use crate::engine::observation::{Quality, SourceReading};
+use crate::engine::observation::{BacklogReading, Quality, SourceReading};
 use crate::engine::{Decision, Observation};
+use crate::policy::units::records_f64;
 
 /// What one turn tells. `None` is unknown, never zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -27,9 +28,9 @@ pub struct Glimpse {
 impl Glimpse {
     /// Of a turn whose decisions are carried out (`applied`) or not.
     pub fn of(observation: &Observation, decision: &Decision, applied: bool) -> Self {
-        let estimate = &decision.estimate;
+        let (sources, estimate) = (&observation.sources, &decision.estimate);
         Self {
-            rate: arrived(&observation.sources).unwrap_or(estimate.arrival_rate),
+            rate: if is_counted(sources) { arrived(sources) } else { estimate.arrival_rate },
             capacity: estimate.capacity_per_replica,
             raise_seconds: estimate.raise_seconds,
             lower_seconds: estimate.lower_seconds,
@@ -42,20 +43,23 @@ impl Glimpse {
     }
 }
 
-/// Records per second that arrived, as the brokers counted them; `Some(None)` where they did not answer in full, and
-/// `None` where nobody counts: then there is only the estimate.
-fn arrived(sources: &[SourceReading]) -> Option<Option<f64>> {
-    let mut all = Some(0.0);
-    let mut counted = false;
-    for source in sources {
-        let SourceReading::Backlog(reading) = source else { continue };
-        counted = true;
-        let records: Option<u64> = reading.partitions.iter().map(|partition| partition.arrived).sum();
-        let seconds = reading.over_seconds.filter(|seconds| *seconds > 0.0 && reading.quality == Quality::Ok);
-        let rate = records
-            .zip(seconds)
-            .map(|(records, seconds)| crate::policy::units::records_f64(records) / seconds);
-        all = all.zip(rate).map(|(all, rate)| all + rate);
-    }
-    counted.then_some(all)
+/// Whether somebody counts arrivals; otherwise there is only the estimate.
+fn is_counted(sources: &[SourceReading]) -> bool {
+    sources.iter().any(|source| matches!(source, SourceReading::Backlog(_)))
+}
+
+/// Records per second that arrived, as the brokers counted them; `None` where one did not answer in full.
+fn arrived(sources: &[SourceReading]) -> Option<f64> {
+    let rates = sources.iter().filter_map(|source| match source {
+        SourceReading::Backlog(reading) => Some(counted(reading)),
+        SourceReading::Metric(_) => None,
+    });
+    rates.sum()
+}
+
+fn counted(reading: &BacklogReading) -> Option<f64> {
+    let arrived = reading.partitions.iter().map(|partition| partition.arrived.map(records_f64));
+    let records: f64 = arrived.sum::<Option<f64>>()?;
+    let seconds = reading.over_seconds.filter(|seconds| *seconds > 0.0 && reading.quality == Quality::Ok)?;
+    Some(records / seconds)
 }

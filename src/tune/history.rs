@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::glimpse::Glimpse;
 use super::hour::{Hour, Level, MINUTES};
-use crate::policy::units::{records_covering, records_f64};
 
 /// The most hours that are kept: four days.
 pub const HOURS: usize = 96;

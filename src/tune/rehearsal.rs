@@ -204,10 +204,10 @@ impl<'a> Levels<'a> {
         let stop = self.last(|level| level.lower_seconds)?;
         let start = (self.last(|level| level.raise_seconds)? - stop).max(0.0);
         let objective = rules.window().as_secs_f64();
-        let partitions = match rules.partitions {
-            PartitionRule::AllowIdleConsumers => 0,
-            _ => self.last(|level| level.partitions).filter(|count| *count <= MOST_PARTITIONS).unwrap_or(0),
-        };
+        let partitions = self.last(|level| level.partitions).filter(|count| {
+            *count <= MOST_PARTITIONS && rules.partitions != PartitionRule::AllowIdleConsumers
+        });
+        let partitions = partitions.unwrap_or(0);
         let share = self.last(|level| level.busiest_share);
         let plant = Plant {
             partitions,

@@ -134,9 +134,6 @@ const FAMILIES: &[Metric] = &[
     gauge("paused", "1 where the policy is paused", |tally| {
         one(Some(if tally.latest.rules.paused { 1.0 } else { 0.0 }))
     }),
-    gauge("self_tuning", "1 where constants are tuned on the workload's own history", |tally| {
-        one(Some(if tally.latest.rules.tuning == SelfTuning::Auto { 1.0 } else { 0.0 }))
-    }),
     gauge(
         "tuned_notches",
         "Notches that self-tuning has turned a constant away from the preset's",
