@@ -143,3 +143,57 @@ fn should_have(now: &Bills, back: &Bills) -> bool {
     let (now, back) = (&now.newer, &back.newer);
     back.cost < now.cost || back.cost <= now.cost && back.late_minutes < now.late_minutes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bills(older: (f64, f64), newer: (f64, f64)) -> Bills {
+        let bill = |(cost, late_minutes)| Bill { cost, late_minutes, ..Bill::default() };
+        Bills { older: bill(older), newer: bill(newer), lately: Bill::default() }
+    }
+
+    #[test]
+    fn a_notch_has_to_win_clearly_on_both_halves_and_be_late_no_more_on_either() {
+        let now = bills((100.0, 3.0), (50.0, 0.0));
+        assert!(wins(&now, &bills((97.0, 3.0), (48.5, 0.0))));
+        assert!(!wins(&now, &bills((60.0, 3.0), (48.6, 0.0))), "the newer half hardly wins");
+        assert!(!wins(&now, &bills((97.1, 3.0), (30.0, 0.0))), "the older half hardly wins");
+        assert!(!wins(&now, &bills((60.0, 3.0), (30.0, 0.25))), "the newer half is late more often");
+        assert!(!wins(&now, &bills((60.0, 3.25), (30.0, 0.0))), "the older half is late more often");
+        let nothing = bills((0.0, 0.0), (0.0, 0.0));
+        assert!(!wins(&nothing, &nothing));
+    }
+
+    #[test]
+    fn the_way_back_has_to_win_on_the_newer_half_alone() {
+        let now = bills((100.0, 0.0), (50.0, 1.0));
+        assert!(should_have(&now, &bills((120.0, 9.0), (49.9, 1.0))));
+        assert!(should_have(&now, &bills((120.0, 9.0), (50.0, 0.75))));
+        assert!(!should_have(&now, &now));
+        assert!(!should_have(&now, &bills((60.0, 0.0), (50.1, 0.0))));
+    }
+
+    #[test]
+    fn neighbours_are_a_notch_away_within_bounds_and_never_what_is_stated() {
+        let trace = crate::fluid::trace::Trace { name: "t".to_owned(), step: 15.0, rates: vec![1.0; 8] };
+        let plant = crate::fluid::plant::Plant::preset("flink").unwrap();
+        let course = crate::fluid::course::Course::new(&trace, &plant, 1).unwrap();
+        let mut rules = crate::fluid::run::default_rules(&course);
+        let all = |rules: &Rules, notches| neighbours(rules, notches).collect::<Vec<_>>();
+        // By `balanced` the share of `maxLag` and the utilization have one notch left upwards.
+        assert_eq!(all(&rules, Notches::default()).len(), 2 * Knob::iter().count());
+        let up = Notches::default().with(Knob::UsableLag, 1);
+        let left = all(&rules, up);
+        assert!(left.iter().all(|turn| turn.knob != Knob::UsableLag || turn.notches == (1, 0)), "{left:?}");
+        let far = Notches::default().with(Knob::Stays, -4);
+        assert!(all(&rules, far).iter().all(|turn| turn.notches.1 >= -3), "{far:?}");
+        rules.knobs.usable_lag = Some(80);
+        rules.knobs.payback = Some(2.0);
+        let free = all(&rules, Notches::default());
+        assert_eq!(free.len(), 2 * (Knob::iter().count() - 2));
+        assert!(free.iter().all(|turn| ![Knob::UsableLag, Knob::Payback].contains(&turn.knob)), "{free:?}");
+        // A store may hold anything.
+        all(&rules, Notches::default().with(Knob::Miss, i8::MIN).with(Knob::Stays, i8::MAX));
+    }
+}

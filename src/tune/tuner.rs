@@ -304,24 +304,6 @@ mod tests {
     }
 
     #[test]
-    fn what_wins_on_one_half_only_is_not_turned() {
-        // Smooth until the newer half, in which surges are late with less room.
-        let course = course(30, |hour| {
-            let surge = hour > 15.0 && (hour * 10.0).floor() % 7.0 < 3.0;
-            if surge { 2.6 * smooth(hour).min(900.0) } else { smooth(hour).min(900.0) }
-        });
-        let rules = rules();
-        let tuner = lived(&course, &rules, true);
-        let due = tuner.due(&rules, course.time(course.steps())).unwrap();
-        let rehearsal = Rehearsal::of(&due.history, &rules).unwrap();
-        let less = Notches::default().with(Knob::TargetUtilization, 1);
-        let (now, then) = (rehearsal.bills(Notches::default()), rehearsal.bills(less));
-        assert!(then.older.cost < 0.97 * now.older.cost, "it wins on the older half: {now:?} {then:?}");
-        let choice = due.run();
-        assert!(choice.turn().is_none_or(|turn| turn.knob != Knob::TargetUtilization), "{choice}");
-    }
-
-    #[test]
     fn noise_turns_nothing() {
         for seed in 1..=3 {
             let mut random = crate::random::Random::new(seed);
