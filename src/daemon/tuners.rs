@@ -93,7 +93,9 @@ impl Tuners {
         // Shards fill unevenly.
         let hours = room / 2 / all.len().max(1) / HOUR_BYTES;
         if hours < HOURS {
-            all.values_mut().for_each(|tuner| tuner.shorten(hours));
+            for tuner in all.values_mut() {
+                tuner.shorten(hours);
+            }
         }
         all
     }

@@ -141,7 +141,7 @@ impl Tuning {
 
     /// The preset's, as far as it has been turned, but for what the policy states itself.
     pub(crate) fn of(rules: &Rules) -> Self {
-        let preset = Self::preset(rules.preset).turned(&rules.notches);
+        let preset = Self::preset(rules.preset).turned(rules.notches);
         let share = |percent: u32| f64::from(percent) / 100.0;
         let knobs = rules.knobs;
         Self {
@@ -153,7 +153,7 @@ impl Tuning {
         }
     }
 
-    fn turned(self, notches: &Notches) -> Self {
+    fn turned(self, notches: Notches) -> Self {
         if notches.is_none() {
             return self;
         }

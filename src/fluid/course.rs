@@ -108,7 +108,7 @@ impl Course {
     /// The same at another time, where each step's capacity is so many times the usual.
     #[must_use]
     pub fn lived(self, begins: Timestamp, pace: Vec<f64>) -> Self {
-        let mut course = Self { begins, pace, ..self };
+        let mut course = Self { pace, begins, ..self };
         course.demands = (0..course.steps()).map(|step| course.demanded(step)).collect();
         course
     }

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn bills(older: (f64, f64), newer: (f64, f64)) -> Bills {
-        let bill = |(cost, late_minutes)| Bill { cost, late_minutes, ..Bill::default() };
+        let bill = |(cost, late_minutes)| Bill { late_minutes, cost, ..Bill::default() };
         Bills { older: bill(older), newer: bill(newer), lately: Bill::default() }
     }
 
