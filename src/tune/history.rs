@@ -54,7 +54,7 @@ impl History {
         if self.open.as_ref().is_some_and(|open| open.at != hour) {
             self.close();
         }
-        self.open.get_or_insert_with(|| Open::new(hour, now)).note(glimpse, minute, now);
+        self.open.get_or_insert_with(|| Open::new((hour, minute), now)).note(glimpse, minute, now);
     }
 
     fn close(&mut self) {
@@ -90,10 +90,10 @@ impl History {
 }
 
 impl Open {
-    fn new(at: i64, now: Timestamp) -> Self {
+    fn new((at, minute): (i64, usize), now: Timestamp) -> Self {
         Self {
             at,
-            rates: Vec::new(),
+            rates: vec![None; minute],
             sum: 0.0,
             count: 0,
             turns: 0,
