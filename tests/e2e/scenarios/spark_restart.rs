@@ -1,7 +1,6 @@
 //! A streaming application with dynamic allocation whose bounds only a restart can change.
 
 use anyhow::{Context as _, Result, ensure};
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::patiently;
@@ -27,8 +26,7 @@ const APP: &str = "orders";
 /// Turns that would be enough for another restart, were there no reason to hold.
 const TEMPTED: usize = 15;
 
-/// Somebody states another bound while the operator is away: the daemon says that the driver does not have it. Then: the
-/// application may have one executor, the load asks for more, and the policy allows two. A dry run shows the
+/// The application may have one executor, the load asks for more, and the policy allows two. A dry run shows the
 /// restart and writes nothing. A live one restarts it once, and proves it: the new bounds are in force, and batches are
 /// committed again, from where the checkpoint was. Then the policy allows four, and the driver does not come up with
 /// them: they are taken back once, and the application is left alone. Every record was processed once.
@@ -58,20 +56,6 @@ pub(super) async fn proved_or_rolled_back(case: Case) -> Result<()> {
     };
 
     decide("Recommend", 2)?;
-    operator.away(true);
-    state(&home, 3).await?;
-    eventually("it says that a change was missed", || async {
-        let sentence = daemon.workload(name, APP).await?.sentence;
-        ensure!(
-            sentence.contains("its spec says 1 to 3 executors, and its driver runs with 1 to 1"),
-            "{sentence}"
-        );
-        Ok(Some(()))
-    })
-    .await?;
-    state(&home, 1).await?;
-    operator.away(false);
-
     load.set(MORE);
     let shown =
         patiently(|| eventually("a restart is shown", || async { recommended(&daemon, name).await })).await?;
@@ -144,13 +128,6 @@ async fn recommended(daemon: &Daemon, name: &str) -> Result<Option<String>> {
     ensure!(plan.starts_with("rung restart: ") && !plan.contains("not worth"), "{plan}");
     ensure!(plan.contains("\"minExecutors\":2"), "{plan}");
     Ok(Some(plan.split("; kubectl").next().unwrap_or_default().to_owned()))
-}
-
-/// States another upper bound, as a person would.
-async fn state(home: &Home, upper: u32) -> Result<()> {
-    let patch = Patch::Merge(json!({"spec": {"dynamicAllocation": {"maxExecutors": upper}}}));
-    objects(home, "SparkApplication").patch(APP, &PatchParams::default(), &patch).await?;
-    Ok(())
 }
 
 async fn bounds(home: &Home) -> Result<Value> {

@@ -32,7 +32,6 @@ pub(crate) struct Operator {
 struct Shared {
     submissions: AtomicUsize,
     break_next: AtomicBool,
-    away: AtomicBool,
     driver: Mutex<Driver>,
 }
 
@@ -45,17 +44,14 @@ impl Drop for Operator {
 impl Operator {
     /// Submits the application `name`, and again whenever its spec changes.
     pub(crate) fn start(api: Api<DynamicObject>, name: &str, driver: Driver) -> Self {
-        let (submissions, break_next, away) =
-            (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { submissions, break_next, away, driver: Mutex::new(driver) });
+        let (submissions, break_next) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let shared = Arc::new(Shared { submissions, break_next, driver: Mutex::new(driver) });
         let (kept, name) = (Arc::clone(&shared), name.to_owned());
         let task = tokio::spawn(async move {
             let mut acted_on = None;
             loop {
                 // The API server's outages end; so does a look that failed.
-                if !kept.away.load(Ordering::SeqCst) {
-                    let (Ok(()) | Err(_)) = turn(&api, &name, &kept, &mut acted_on).await;
-                }
+                let (Ok(()) | Err(_)) = turn(&api, &name, &kept, &mut acted_on).await;
                 tokio::time::sleep(LOOK).await;
             }
         });
@@ -70,11 +66,6 @@ impl Operator {
     /// The next driver does not come up.
     pub(crate) fn break_next(&self) {
         self.shared.break_next.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether it is away: what changes meanwhile is missed, unless it is changed back before it looks again.
-    pub(crate) fn away(&self, away: bool) {
-        self.shared.away.store(away, Ordering::SeqCst);
     }
 
     /// One of the settings that the driver runs with.
