@@ -57,6 +57,11 @@ impl Tools {
         Ok(flink)
     }
 
+    /// What Flink's own autoscaler needs beside its jar, for the bench.
+    pub(crate) fn flink_peer(&self) -> PathBuf {
+        self.cache.join("flink-peer")
+    }
+
     /// Spark's home.
     pub(crate) fn spark(&self) -> PathBuf {
         self.cache.join("spark")
