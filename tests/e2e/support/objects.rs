@@ -29,6 +29,8 @@ pub(crate) enum Image {
     /// A worker of a standalone Spark cluster, with these arguments, and a command that drains it before it is
     /// stopped.
     SparkWorker { args: Vec<String>, drain: String },
+    /// A TaskManager of Flink: the line, its JobManager's configuration, its slots.
+    TaskManager { line: String, conf: String, slots: u32 },
 }
 
 impl Image {
@@ -47,14 +49,14 @@ impl Image {
                 args.extend(["--commit-ms", "0"].map(str::to_owned));
                 Self::Consumer(args)
             }
-            other @ (Self::Pause | Self::SparkWorker { .. }) => other,
+            other @ (Self::Pause | Self::SparkWorker { .. } | Self::TaskManager { .. }) => other,
         }
     }
 
     /// Seconds that its Pod may take to end.
     fn grace(&self) -> u32 {
         match self {
-            Self::Pause | Self::Consumer(_) => 5,
+            Self::Pause | Self::Consumer(_) | Self::TaskManager { .. } => 5,
             Self::SparkWorker { .. } => 60,
         }
     }
@@ -66,7 +68,7 @@ impl Image {
                 args.extend(["--set", property].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } => self,
+            Self::Pause | Self::SparkWorker { .. } | Self::TaskManager { .. } => self,
         }
     }
 
@@ -77,7 +79,7 @@ impl Image {
                 args.extend(["--start-ms".to_owned(), (seconds * 1000).to_string()]);
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } => self,
+            Self::Pause | Self::SparkWorker { .. } | Self::TaskManager { .. } => self,
         }
     }
 
@@ -92,6 +94,9 @@ impl Image {
                     "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": start / 1000},
                 })
             }
+            Self::TaskManager { line, conf, slots } => json!({
+                "name": "main", "image": "taskmanager", "args": [line, conf, slots.to_string()],
+            }),
             Self::SparkWorker { args, drain } => json!({
                 "name": "main", "image": "spark-worker", "args": args,
                 "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
