@@ -78,17 +78,22 @@ async fn the_jobmanager_is_killed(case: Case, line: &'static str) -> Result<()> 
     let operator = Operator::deploy(&case, &stage.home, stage.flink.url(), &stage.job, &spec(line)).await?;
     stage.policy(&operated(&case))?;
     eventually("a checkpoint", || async { stage.flink.checkpoint(APPLICATION).map(Some) }).await?;
-    let asked = stage.is_asked_for_more().await?;
-    becomes("what the object keeps", vec![u64::from(asked); 2], || operator.kept()).await?;
+    stage.is_asked_for_more().await?;
+    eventually("the object keeps what is asked for", || async {
+        Ok((operator.kept().await? == stage.flink.asked(APPLICATION).await?).then_some(()))
+    })
+    .await?;
     operator.has_taken_it_up().await?;
     stage.flink.kill();
-    let kept = operator.keeps().await?;
+    let (asked, kept) = (operator.kept().await?, operator.keeps().await?);
     let said = stage.daemon.says(case.name, case.name, "TargetUnreadable").await?;
     case.figure(&said.sentence);
     let checkpoint = stage.flink.checkpoint(APPLICATION)?;
     let from = if line == NEWEST { "execution.state-recovery.path" } else { "execution.savepoint.path" };
     stage.flink.launch(&[(from, &checkpoint.display().to_string()), (OVERRIDES, &kept)])?;
-    stage.flink.runs(APPLICATION, asked).await?;
+    let most = asked.last().copied().context("nothing was kept")?;
+    stage.flink.runs(APPLICATION, u32::try_from(most)?).await?;
+    becomes("what the job is asked for", asked.clone(), || stage.flink.asked(APPLICATION)).await?;
     let log = fs::read_to_string(case.path("daemon/tidegate.log"))?;
     ensure!(
         log.contains(GIVEN_BACK) == (line == NEWEST),
@@ -98,7 +103,7 @@ async fn the_jobmanager_is_killed(case: Case, line: &'static str) -> Result<()> 
     let (moves, doing) = (stage.moves()?, operator.doing());
     ensure!(moves.iter().all(|(from, to)| to > from), "it moved down: {moves:?}");
     ensure!((doing.redeploys, doing.rescales) == (0, 0), "the operator acted: {doing:?}");
-    case.figure(&format!("Flink {line}: killed at {asked}, moves {moves:?}, runs at {asked} again"));
+    case.figure(&format!("Flink {line}: killed at {asked:?}, moves {moves:?}, runs so again"));
     stage.nothing_was_lost().await?;
     stage.daemon.alive()
 }

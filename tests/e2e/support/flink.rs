@@ -244,11 +244,14 @@ impl Flink {
         Ok(u32::try_from(first)?)
     }
 
-    /// The upper bounds that are asked for.
+    /// The upper bounds that are asked for, the least first.
     pub(crate) async fn asked(&self, job: &str) -> Result<Vec<u64>> {
         let asked = self.get(&format!("/jobs/{job}/resource-requirements")).await?;
         let vertices = asked.as_object().context("no requirements")?.values();
-        Ok(vertices.filter_map(|one| at(one, "/parallelism/upperBound").as_u64()).collect())
+        let bounds = vertices.filter_map(|one| at(one, "/parallelism/upperBound").as_u64());
+        let mut bounds: Vec<u64> = bounds.collect();
+        bounds.sort_unstable();
+        Ok(bounds)
     }
 
     /// Asks for `parallelism` of every vertex, as a person would.
