@@ -67,8 +67,7 @@ scenarios! {
     "flink-steps": 2, flink::in_place_up_and_down;
     "spark-restart": 3, spark_restart::proved_or_rolled_back;
     "flink-slots": 2, flink::too_few_slots;
-    // On a busy machine, Flink's tasks are once in a while not heard of for longer than a step waits.
-    "flink-deployment": 2, flink_operator::in_place, by_name;
+    "flink-deployment": 2, flink_operator::in_place;
     "flink-redeploy": 2, flink_operator::redeploy;
     "flink-application": 2, flink_application::starts_without_what_is_kept;
     "flink-application-older": 2, flink_application::starts_with_what_is_kept;
