@@ -1,6 +1,6 @@
 # The one list of commands; .ci/run calls the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench bench-keda bench-flink rootfs golden clean
+.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench bench-keda bench-flink bench-spark rootfs golden clean
 export TIDEGATE_CACHE ?= $(HOME)/.cache/tidegate
 
 help: ## What can be made.
@@ -41,6 +41,10 @@ bench-flink: e2e-setup ## Flink's own autoscaler (PEER_JAR=...) and Tidegate, 80
 	$(if $(PEER_JAR),PEER_JAR=$(PEER_JAR) tests/e2e/install.sh flink-peer)
 	cargo build --bins --examples
 	PEER_JAR=$(PEER_JAR) cargo test --test e2e -- bench-flink $(ARGS)
+
+bench-spark: e2e-setup ## Spark's dynamic allocation and Tidegate, an hour; ARGS=--quick, ARGS="tidegate bursts".
+	cargo build --bins --examples
+	cargo test --test e2e -- bench-spark $(ARGS)
 
 rootfs: setup ## Lay out in ./rootfs exactly what the image holds.
 	@scripts/rootfs.sh rootfs

@@ -9,6 +9,7 @@
 #   install.sh keda        and KEDA, for the bench and the scenarios beside it
 #   install.sh flink-peer  and what Flink's own autoscaler needs: PEER_JAR names its jar, dependencies.pom.xml
 #                          lies beside it
+#   install.sh spark-3.5   and Spark's older line, for scenarios by name
 set -euo pipefail
 export LC_ALL=C
 
@@ -195,17 +196,17 @@ prometheus() {
   done_with prometheus "$prometheus_version"
 }
 
-# PyPI's pyspark is a source archive that holds every jar: unpacking is all it takes.
+# spark LINE SCALA: PyPI's pyspark is a source archive that holds every jar: unpacking is all it takes.
 spark() {
-  local hash version work=$cache/spark.new source=$here/tools/spark
+  local hash version line=$1 work=$cache/$1.new source=$here/tools/$1
   hash=$(stamp "$source/pom.xml")
-  current spark "$hash" spark/jars spark/python && return
+  current "$line" "$hash" "$line"/{jars,python} && return
   need mvn maven
   need python3 python3
   need pip python3-pip
   version=$(sed -n 's:.*<spark.version>\(.*\)</.*:\1:p' "$source/pom.xml")
-  say "fetching Spark $version (430 MB) and its Kafka source (about a minute)"
-  rm -rf "$cache/spark" "$work"
+  say "fetching Spark $version (300 to 430 MB) and its Kafka source (about a minute)"
+  rm -rf "${cache:?}/$line" "$work"
   mkdir -p "$work/download" "$work/unpacked"
   pip download -q --no-deps --no-binary :all: -d "$work/download" "pyspark==$version" >&2
   tar -xzf "$work"/download/pyspark-*.tar.gz -C "$work/unpacked" --strip-components=1 \
@@ -215,10 +216,10 @@ spark() {
   mv "$work/unpacked/pyspark" "$work/unpacked/lib" "$work/python/"
   # The rest of what the Kafka source needs is among Spark's own jars.
   mvn -q -B -ntp -f "$source/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/jars" \
-    -DincludeArtifactIds=spark-sql-kafka-0-10_2.13,spark-token-provider-kafka-0-10_2.13,kafka-clients,commons-pool2 >&2
+    -DincludeArtifactIds="spark-sql-kafka-0-10_$2,spark-token-provider-kafka-0-10_$2,kafka-clients,commons-pool2" >&2
   rm -rf "$work/download" "$work/unpacked"
-  mv "$work" "$cache/spark"
-  done_with spark "$hash"
+  mv "$work" "$cache/$line"
+  done_with "$line" "$hash"
 }
 
 # The definitions of the kubeflow operator's applications come with its Go module.
@@ -262,13 +263,14 @@ need setpriv util-linux
 (prometheus)
 (flink 2.2 2.2.1 5.0.0-2.2 2.1.0)
 (flink 1.20 1.20.5 3.4.0-1.20 1.20.0)
-(spark)
+(spark spark 2.13)
 (crds)
 (flink_crds)
 for part; do
   case $part in
     keda) (keda) ;;
     flink-peer) (flink_peer) ;;
+    spark-3.5) (spark spark-3.5 2.12) ;;
     *) die "there is no part $part" ;;
   esac
 done

@@ -4,8 +4,8 @@
 //! `make e2e` installs the servers and starts it; `cargo test --test e2e -- NAME...` runs the scenarios
 //! whose names contain one of the given words. Each scenario has a namespace, topics and groups of its own
 //! and runs beside others; those that break servers start their own. Scenarios beside the real KEDA are
-//! skipped unless it is installed (`make e2e-keda`). `make bench-keda` and
-//! `make bench-flink` run a bench instead.
+//! skipped unless it is installed (`make e2e-keda`). `make bench-keda`, `make bench-flink`
+//! and `make bench-spark` run a bench instead.
 
 #![expect(clippy::disallowed_methods, reason = "the suite and its servers live in real time")]
 
@@ -37,6 +37,8 @@ enum Command {
     BenchKeda(bench::keda::Args),
     /// Flink's own autoscaler and Tidegate side by side, measured
     BenchFlink(bench::flink::Args),
+    /// Spark's dynamic allocation and Tidegate side by side, measured
+    BenchSpark(bench::spark::Args),
 }
 
 #[derive(Debug, Parser)]
@@ -129,6 +131,7 @@ fn measure(command: &Command, keep: bool) -> Result<()> {
         match command {
             Command::BenchKeda(args) => bench::keda::run(args, &tools, temp.path()).await,
             Command::BenchFlink(args) => bench::flink::run(args, &tools, temp.path()).await,
+            Command::BenchSpark(args) => bench::spark::run(args, &tools, temp.path()).await,
         }
     });
     if outcome.is_err() || keep {

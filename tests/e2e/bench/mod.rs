@@ -4,6 +4,7 @@ pub(crate) mod flink;
 pub(crate) mod keda;
 mod plot;
 mod shape;
+pub(crate) mod spark;
 mod store;
 
 use std::fs;

@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::spark::Line;
 use super::waiting::{becomes, eventually};
 
 /// One namespace of the cluster.
@@ -28,7 +29,9 @@ pub(crate) enum Image {
     Consumer(Vec<String>),
     /// A worker of a standalone Spark cluster, with these arguments, and a command that drains it before it is
     /// stopped.
-    SparkWorker { args: Vec<String>, drain: String },
+    SparkWorker { args: Vec<String>, drain: String, line: Line },
+    /// An executor of a Spark application, in the same way.
+    SparkExecutor { args: Vec<String>, drain: String },
     /// A TaskManager of Flink: the line, its JobManager's configuration, its slots.
     TaskManager { line: String, conf: String, slots: u32 },
 }
@@ -49,7 +52,10 @@ impl Image {
                 args.extend(["--commit-ms", "0"].map(str::to_owned));
                 Self::Consumer(args)
             }
-            other @ (Self::Pause | Self::SparkWorker { .. } | Self::TaskManager { .. }) => other,
+            other @ (Self::Pause
+            | Self::SparkWorker { .. }
+            | Self::SparkExecutor { .. }
+            | Self::TaskManager { .. }) => other,
         }
     }
 
@@ -57,7 +63,7 @@ impl Image {
     fn grace(&self) -> u32 {
         match self {
             Self::Pause | Self::Consumer(_) | Self::TaskManager { .. } => 5,
-            Self::SparkWorker { .. } => 60,
+            Self::SparkWorker { .. } | Self::SparkExecutor { .. } => 60,
         }
     }
 
@@ -68,7 +74,10 @@ impl Image {
                 args.extend(["--set", property].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } | Self::TaskManager { .. } => self,
+            Self::Pause
+            | Self::SparkWorker { .. }
+            | Self::SparkExecutor { .. }
+            | Self::TaskManager { .. } => self,
         }
     }
 
@@ -79,7 +88,10 @@ impl Image {
                 args.extend(["--start-ms".to_owned(), (seconds * 1000).to_string()]);
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } | Self::TaskManager { .. } => self,
+            Self::Pause
+            | Self::SparkWorker { .. }
+            | Self::SparkExecutor { .. }
+            | Self::TaskManager { .. } => self,
         }
     }
 
@@ -97,8 +109,12 @@ impl Image {
             Self::TaskManager { line, conf, slots } => json!({
                 "name": "main", "image": "taskmanager", "args": [line, conf, slots.to_string()],
             }),
-            Self::SparkWorker { args, drain } => json!({
-                "name": "main", "image": "spark-worker", "args": args,
+            Self::SparkWorker { args, drain, line } => json!({
+                "name": "main", "image": format!("spark-worker:{}", line.name()), "args": args,
+                "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
+            }),
+            Self::SparkExecutor { args, drain } => json!({
+                "name": "main", "image": "spark-executor", "args": args,
                 "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
             }),
         }
