@@ -31,14 +31,18 @@ use support::world::{Case, World};
 /// A scenario that takes longer has hung.
 const LIMIT: Duration = Duration::from_mins(15);
 
+/// What is measured instead.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// KEDA and Tidegate side by side, measured
-    BenchKeda(bench::keda::Args),
+    #[command(name = "bench-keda")]
+    Keda(bench::keda::Args),
     /// Flink's own autoscaler and Tidegate side by side, measured
-    BenchFlink(bench::flink::Args),
+    #[command(name = "bench-flink")]
+    Flink(bench::flink::Args),
     /// Spark's dynamic allocation and Tidegate side by side, measured
-    BenchSpark(bench::spark::Args),
+    #[command(name = "bench-spark")]
+    Spark(bench::spark::Args),
 }
 
 #[derive(Debug, Parser)]
@@ -129,9 +133,9 @@ fn measure(command: &Command, keep: bool) -> Result<()> {
     let tools = Tools::find()?;
     let outcome = to_the_end(async {
         match command {
-            Command::BenchKeda(args) => bench::keda::run(args, &tools, temp.path()).await,
-            Command::BenchFlink(args) => bench::flink::run(args, &tools, temp.path()).await,
-            Command::BenchSpark(args) => bench::spark::run(args, &tools, temp.path()).await,
+            Command::Keda(args) => bench::keda::run(args, &tools, temp.path()).await,
+            Command::Flink(args) => bench::flink::run(args, &tools, temp.path()).await,
+            Command::Spark(args) => bench::spark::run(args, &tools, temp.path()).await,
         }
     });
     if outcome.is_err() || keep {
