@@ -3,7 +3,7 @@
 //! Moves are judged by what is known to be overdue; what is said to be met must be known to be.
 
 use super::look::{Group, Look};
-use super::observation::{Meaning, Observation, SourceReading};
+use super::observation::{Meaning, MetricReading, Observation, SourceReading};
 use super::trust::Trust;
 use crate::policy::{Objective, Rules};
 
@@ -15,15 +15,14 @@ pub(crate) fn known(rules: &Rules, seen: &Observation, look: &Look, trust: &Trus
         return None;
     }
     let groups = look.groups.iter().map(by_group);
-    let metrics = seen.sources.iter().filter_map(ages);
-    let metrics = metrics.map(|age| age.map(|age| age > max_lag.as_secs_f64()));
+    let ages = seen.sources.iter().filter_map(metric_of_age);
+    let metrics = ages.map(|metric| metric.value.map(|age| age > max_lag.as_secs_f64()));
     groups.chain(metrics).reduce(both).flatten().filter(|overdue| *overdue || look.complete)
 }
 
-/// The age that a metric tells, where it is there to tell one.
-fn ages(source: &SourceReading) -> Option<Option<f64>> {
+fn metric_of_age(source: &SourceReading) -> Option<&MetricReading> {
     match source {
-        SourceReading::Metric(metric) if metric.means == Meaning::BacklogAge => Some(metric.value),
+        SourceReading::Metric(metric) if metric.means == Meaning::BacklogAge => Some(metric),
         SourceReading::Metric(_) | SourceReading::Backlog(_) => None,
     }
 }
