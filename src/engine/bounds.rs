@@ -57,6 +57,7 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
                     (Reason::Quarantined, "the job failed again and again with more than")
                 }
                 LimitCause::Quota => (Reason::QuotaReached, "quotas leave room for"),
+                LimitCause::Pending => (Reason::PodsPending, "Pods have been Pending for long at"),
             };
             let detail = format!("{} needed, {what} {}", draft.to, limit.most);
             draft.set(Stage::Damp, most, reason, detail);

@@ -218,6 +218,15 @@ crds() {
   done_with crds "$version"
 }
 
+# The Apache operator's definitions are in no registry: a folder of them is used where there is one, and else the suite
+# makes do with smaller ones of its own.
+spark_apache_crds() {
+  local from=${SPARK_APACHE_CRDS:-$here/../../../shared/crds/spark-apache}
+  [ -d "$from" ] || return 0
+  mkdir -p "$cache/crds"
+  install -m 644 "$from"/*.spark.apache.org-v1.yaml "$cache/crds/"
+}
+
 # Those of the Flink Kubernetes Operator come with its API's Maven artifact.
 flink_crds() {
   local version=1.10.0 work
@@ -248,6 +257,7 @@ need setpriv util-linux
 (flink 1.20 1.20.5 3.4.0-1.20)
 (spark spark 2.13)
 (crds)
+(spark_apache_crds)
 (flink_crds)
 for part; do
   case $part in

@@ -290,7 +290,8 @@ fn limited() -> Run {
             seen.target.limit = match second {
                 0..480 => limit(4, LimitCause::Slots),
                 480..660 => limit(6, LimitCause::MaxParallelism),
-                660..720 => limit(6, LimitCause::Quota),
+                660..690 => limit(6, LimitCause::Quota),
+                690..720 => limit(6, LimitCause::Pending),
                 720..840 => limit(6, LimitCause::Quarantine),
                 _ => None,
             };

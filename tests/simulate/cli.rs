@@ -53,8 +53,9 @@ fn the_json_keeps_its_contract() {
         .collect();
     assert_eq!(horizons, [300.0, 900.0, 3600.0]);
     let policies = report["policies"].as_array().unwrap();
-    assert_eq!(policies.len(), 3);
-    assert_eq!((&policies[0]["name"], &policies[2]["tuned"]), (&"tidegate".into(), &true.into()));
+    assert_eq!(policies.len(), 4);
+    assert_eq!((&policies[0]["name"], &policies[3]["tuned"]), (&"tidegate".into(), &true.into()));
+    assert_eq!((&policies[1]["name"], &policies[1]["tuned"]), (&"tidegate-tuned".into(), &true.into()));
     for policy in policies {
         assert_eq!(
             keys(policy),
@@ -132,7 +133,7 @@ fn a_policy_gives_bounds_and_objective() {
     assert_eq!(report["plant"]["min_replicas"], 2);
     assert_eq!(report["plant"]["max_replicas"], 6);
     assert_eq!(report["plant"]["objective_seconds"], 90.0);
-    assert_eq!(report["policies"].as_array().unwrap().len(), 1);
+    assert_eq!(report["policies"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn tables_are_for_people_and_pull_requests() {
     let html = text("html");
     assert!(html.starts_with("<!DOCTYPE html>") && html.matches("<svg").count() == 5, "{html}");
     assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="), "loads nothing");
-    assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 2 + 3, "{markdown}");
+    assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 2 + 4, "{markdown}");
 }
 
 #[test]

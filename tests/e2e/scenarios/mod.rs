@@ -17,6 +17,7 @@ mod secure;
 mod servers;
 mod spark;
 mod spark_allocator;
+mod spark_apache;
 mod spark_bounds;
 mod spark_history;
 mod spark_restart;
@@ -92,6 +93,7 @@ scenarios! {
     "backtest": 1, backtest::the_past_of_a_real_server;
     "hpa": 1, hpa::bounds_beside_the_real_controller;
     "spark-bounds": 1, spark_bounds::bounds_of_the_next_run;
+    "spark-apache": 1, spark_apache::clusters_and_applications;
     "dry-run": 1, dry_run::nothing_is_written_and_the_decisions_are_the_same;
     "transactions": 1, transactions::a_marker_stays_behind_a_consumer_of_librdkafka;
     "kafka-credentials": 1, credentials::every_way_into_kafka;
