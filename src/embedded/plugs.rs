@@ -198,6 +198,7 @@ impl Cluster {
             fence: Some(self.fence(&world)),
             limit: None,
             price: None,
+            binding: None,
         }
     }
 }

@@ -289,7 +289,8 @@ fn limited() -> Run {
         |second, seen| {
             seen.target.limit = match second {
                 0..480 => limit(4, LimitCause::Slots),
-                480..660 => limit(6, LimitCause::MaxParallelism),
+                480..600 => limit(6, LimitCause::MaxParallelism),
+                600..660 => limit(6, LimitCause::Vertex),
                 660..720 => limit(6, LimitCause::Quota),
                 720..840 => limit(6, LimitCause::Quarantine),
                 _ => None,
