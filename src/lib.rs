@@ -4,7 +4,7 @@
 //! Data moves one way, through rooms that may only look to their left:
 //!
 //! ```text
-//! policy <- { engine, flink } <- { sources, actuators, record } <- daemon <- { embedded, simulate, web } <- cli <- main
+//! policy <- { engine, flink } <- { sources, actuators, record, fluid } <- daemon <- { embedded, simulate, web } <- cli <- main
 //! ```
 
 pub mod actuators;
@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod embedded;
 pub mod engine;
 pub mod flink;
+pub mod fluid;
 pub mod policy;
 pub mod random;
 pub mod record;

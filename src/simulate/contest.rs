@@ -1,17 +1,18 @@
 //! One trace on one plant: the engine, the rules in use elsewhere, and the clairvoyant optimum.
 
-use super::course::{Course, STEP};
 use super::limit::foresight::{HORIZONS, foresight};
 use super::limit::{BUCKET, Limit, limit, unhindered, work_bound};
-use super::numbers::{count, real};
-use super::plant::Plant;
-use super::race::{Run, by_engine, by_path, by_rule, sums, sums_by_rule};
+use super::race::{by_path, by_rule, sums, sums_by_rule};
 use super::rivals::Rival;
 use super::robustness::{Entrant, OUTAGE, bearings, run};
 use super::scorecard::{Figures, duels, figures, recovery};
 use super::series::{Series, arrivals};
 use super::standing::{Foresight, LimitReport, Outcome, Plots, Recovery, Standing, ratio};
 use super::weights::{Halves, limits, weighted};
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::numbers::{count, real};
+use crate::fluid::plant::Plant;
+use crate::fluid::run::{Run, by_engine};
 use crate::policy::Rules;
 
 /// What the engine is called in reports.

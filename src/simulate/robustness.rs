@@ -4,12 +4,13 @@
 use serde::Serialize;
 
 use super::contest::Contest;
-use super::course::Course;
 use super::limit::{BUCKET, limit};
-use super::plant::Plant;
-use super::race::{Run, by_engine, by_rule};
+use super::race::by_rule;
 use super::scorecard::figures;
 use super::standing::ratio;
+use crate::fluid::course::Course;
+use crate::fluid::plant::Plant;
+use crate::fluid::run::{Run, by_engine};
 
 /// One way in which the world is less kind.
 #[derive(Debug, Clone, Copy)]

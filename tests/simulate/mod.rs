@@ -8,18 +8,19 @@ mod traces;
 mod words;
 
 use proptest::prelude::*;
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::{PRESETS, Plant};
+use tidegate::fluid::run::{by_engine, default_rules};
+use tidegate::fluid::running::Running;
+use tidegate::fluid::sight::Sight;
+use tidegate::fluid::trace::Trace;
 use tidegate::simulate::contest::{Contest, OURS};
-use tidegate::simulate::course::Course;
 use tidegate::simulate::generate::generate;
 use tidegate::simulate::limit::limit;
-use tidegate::simulate::plant::{PRESETS, Plant};
-use tidegate::simulate::race::{by_engine, by_path, by_rule, default_rules};
+use tidegate::simulate::race::{by_path, by_rule};
 use tidegate::simulate::rivals::RIVALS;
 use tidegate::simulate::robustness::DISTURBANCES;
-use tidegate::simulate::running::Running;
 use tidegate::simulate::scorecard::figures;
-use tidegate::simulate::sight::Sight;
-use tidegate::simulate::trace::Trace;
 
 fn course(rates: Vec<f64>, plant: &Plant, seed: u64) -> Course {
     let trace = Trace { name: "test".to_owned(), step: 15.0, rates };

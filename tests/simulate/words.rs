@@ -1,12 +1,12 @@
 //! The engine without words decides as the engine with them.
 
 use tidegate::engine::{Memory, evaluate, evaluate_wordless};
-use tidegate::simulate::course::Course;
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::Plant;
+use tidegate::fluid::run::default_rules;
+use tidegate::fluid::running::Running;
+use tidegate::fluid::sight::{Eyes, Sight, time};
 use tidegate::simulate::generate::generate;
-use tidegate::simulate::plant::Plant;
-use tidegate::simulate::race::default_rules;
-use tidegate::simulate::running::Running;
-use tidegate::simulate::sight::{Eyes, Sight, time};
 
 #[test]
 fn nothing_but_the_words_is_missing() {

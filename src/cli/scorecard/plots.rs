@@ -2,13 +2,13 @@
 
 use super::page::Part;
 use crate::cli::simulate::svg::{self, Bar, Line};
+use crate::fluid::course::Course;
+use crate::fluid::plant::Plant;
+use crate::fluid::run::default_rules;
+use crate::fluid::trace::Trace;
 use crate::simulate::contest::{Contest, OURS};
-use crate::simulate::course::Course;
 use crate::simulate::grid::{geo_and_worst, on_plant};
-use crate::simulate::plant::Plant;
-use crate::simulate::race::default_rules;
 use crate::simulate::rivals::RIVALS;
-use crate::simulate::trace::Trace;
 
 /// Names of files and what goes into them.
 pub(super) fn all(

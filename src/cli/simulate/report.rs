@@ -4,10 +4,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::engine::explain::{number, seconds};
+use crate::fluid::plant::Plant;
+use crate::fluid::trace::Trace;
 use crate::simulate::contest::Contest;
-use crate::simulate::plant::Plant;
 use crate::simulate::standing::{Foresight, LimitReport, Outcome, Plots, Standing};
-use crate::simulate::trace::Trace;
 use crate::simulate::weights::WeightedLimit;
 
 /// Everything that a contest brought.

@@ -3,12 +3,11 @@
 
 use std::ops::Range;
 
-use super::error::SimulateError;
-use super::generate::normal;
+use super::error::FluidError;
 use super::numbers::{count, real};
 use super::plant::Plant;
 use super::trace::Trace;
-use crate::random::{Random, hash};
+use crate::random::{Random, hash, normal};
 
 /// Seconds of a step: a turn of the daemon at its default.
 pub const STEP: f64 = 15.0;
@@ -46,7 +45,7 @@ pub struct Course {
 
 impl Course {
     /// The trace on the plant, with the chance that `seed` names.
-    pub fn new(trace: &Trace, plant: &Plant, seed: u64) -> Result<Self, SimulateError> {
+    pub fn new(trace: &Trace, plant: &Plant, seed: u64) -> Result<Self, FluidError> {
         plant.check()?;
         let arrivals = trace.arrivals(STEP);
         let capacity = if plant.capacity > 0.0 { plant.capacity } else { usual(trace) };
