@@ -11,7 +11,7 @@ use tidegate::fluid::course::Course;
 use tidegate::fluid::plant::Plant;
 use tidegate::fluid::run::{by_engine, default_rules};
 use tidegate::fluid::running::Running;
-use tidegate::fluid::sight::{Eyes, Sight, time};
+use tidegate::fluid::sight::{Eyes, Sight};
 use tidegate::simulate::generate::generate;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.json");
@@ -54,7 +54,7 @@ fn decide(course: &Course, looks: &[Observation]) -> Memory {
     let rules = default_rules(course);
     let turns = looks.iter().enumerate();
     turns.fold(Memory::default(), |memory, (step, look)| {
-        let (memory, decision) = evaluate(&rules, memory, look, time(step));
+        let (memory, decision) = evaluate(&rules, memory, look, course.time(step));
         std::hint::black_box(decision);
         memory
     })

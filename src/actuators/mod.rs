@@ -23,15 +23,23 @@ use jiff::Timestamp;
 use self::owners::Tenure;
 use self::rivals::Rivals;
 use self::spark::SparkBounds;
+use self::spark::allocator::Allocator;
 use self::spark::batch::Batch;
+use self::spark::cluster::Cluster;
 use self::spark::restart::Restart;
+use self::spark::running::RunningApplication;
+use self::spark::workers::Workers;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
 use crate::flink::{Clusters, Manner};
-use crate::policy::source::SourceSpec;
-use crate::policy::target::{Rung, ScaleTargetRef, ScheduledSparkTarget, SparkTarget, TargetSpec, Vertices};
+use crate::policy::source::{SourceSpec, SparkQuery};
+use crate::policy::target::{
+    HpaTarget, Rung, ScaleTargetRef, ScheduledSparkTarget, SparkClusterTarget, SparkTarget, TargetSpec,
+    Vertices,
+};
 use crate::policy::{Policy, TimeSpan};
 use crate::spark::Apps;
+use crate::spark::master::Master;
 
 /// One policy's target.
 pub trait Actuator: Send + Sync {
@@ -120,7 +128,12 @@ impl Actuators {
         match &policy.target {
             TargetSpec::ScaleTargetRef(target) => {
                 let (namespace, interval) = (policy.id.namespace.clone(), policy.rules.interval);
-                Arc::new(self.for_scale(namespace, target.clone(), interval, tenure))
+                let pods = matches!(target.kind.as_str(), "Deployment" | "StatefulSet");
+                let scale = self.for_scale(namespace, target.clone(), interval, tenure);
+                match self.master(policy).filter(|_| pods) {
+                    Some(master) => Arc::new(Workers::new(&self.client, scale, Some(master))),
+                    None => Arc::new(scale),
+                }
             }
             TargetSpec::HorizontalPodAutoscaler(target) => {
                 Arc::new(hpa::actuator(&self.client, &policy.id, target))
@@ -141,10 +154,34 @@ impl Actuators {
                 Arc::new(SparkBounds::new(&self.client, policy, app, (None, self.batch(policy))))
             }
             TargetSpec::SparkApplication(target) => {
-                let app = (spark::Kind::Application, target.name.as_str());
-                Arc::new(SparkBounds::new(&self.client, policy, app, (self.restart(policy, target), None)))
+                let app = (spark::Kind::Application(target.api_version), target.name.as_str());
+                let restart = self.restart(policy, target);
+                let restarts = restart.is_some();
+                let bounds = SparkBounds::new(&self.client, policy, app, (restart, None));
+                match self.allocator(policy, target, tenure) {
+                    Some(allocator) => Arc::new(RunningApplication::new(bounds, restarts, allocator)),
+                    None => Arc::new(bounds),
+                }
             }
+            TargetSpec::SparkCluster(target) => Arc::new(self.for_cluster(policy, target, tenure)),
         }
+    }
+
+    fn for_cluster(&self, policy: &Policy, target: &SparkClusterTarget, tenure: Tenure) -> Cluster {
+        let namespace = policy.id.namespace.as_str();
+        let (workers, hpa) = spark::cluster::children(&target.name);
+        let (api_version, kind) = ("apps/v1".to_owned(), "StatefulSet".to_owned());
+        let workers = ScaleTargetRef { api_version, kind, name: workers };
+        let scale = self.for_scale(namespace.to_owned(), workers, policy.rules.interval, tenure);
+        let hpa = hpa::actuator(&self.client, &policy.id, &HpaTarget { name: hpa, metric: None });
+        let master = self.master(policy).or_else(|| self.spark.cluster_master(namespace, &target.name));
+        let workers = Workers::new(&self.client, scale, master);
+        Cluster::new(&self.client, namespace, target, hpa, workers)
+    }
+
+    /// The master of the standalone cluster that the policy's query runs on, where the settings name one.
+    fn master(&self, policy: &Policy) -> Option<Arc<Master>> {
+        self.spark.get(&query(policy)?.app)?.master().cloned()
     }
 
     fn for_flink(
@@ -175,17 +212,16 @@ impl Actuators {
 
     /// What it takes to restart an application, where the policy allows it.
     fn restart(&self, policy: &Policy, target: &SparkTarget) -> Option<Restart> {
-        let query = policy.sources.iter().find_map(|source| match source {
-            SourceSpec::Spark(query) => Some(query),
-            SourceSpec::KafkaLag(_)
-            | SourceSpec::Prometheus(_)
-            | SourceSpec::FlinkJob(_)
-            | SourceSpec::FlinkResource(_)
-            | SourceSpec::SparkRuns(_) => None,
-        });
-        let query = query.filter(|_| target.max_rung >= Rung::Restart)?;
+        let query = query(policy).filter(|_| target.max_rung >= Rung::Restart)?;
         let app = self.spark.get(&query.app)?;
         Some(Restart::new(app, &query.checkpoint, query.trigger_interval.as_secs_f64(), &target.restart))
+    }
+
+    /// What it takes to move an application's executors while it runs, where the policy allows it.
+    fn allocator(&self, policy: &Policy, target: &SparkTarget, tenure: Tenure) -> Option<Allocator> {
+        let query = query(policy).filter(|_| target.max_rung >= Rung::ScaleAllocator)?;
+        let (namespace, interval) = (policy.id.namespace.as_str(), policy.rules.interval);
+        Some(Allocator::new(self.spark.get(&query.app)?, &self.rivals, namespace, interval, tenure))
     }
 
     /// The actuator of anything with a scale sub-resource that is looked at once per `interval`.
@@ -198,6 +234,18 @@ impl Actuators {
     ) -> scale::ScaleActuator {
         scale::ScaleActuator::new(Arc::clone(&self.rivals), namespace, target, interval, tenure)
     }
+}
+
+/// The streaming query that a policy goes by.
+fn query(policy: &Policy) -> Option<&SparkQuery> {
+    policy.sources.iter().find_map(|source| match source {
+        SourceSpec::Spark(query) => Some(query),
+        SourceSpec::KafkaLag(_)
+        | SourceSpec::Prometheus(_)
+        | SourceSpec::FlinkJob(_)
+        | SourceSpec::FlinkResource(_)
+        | SourceSpec::SparkRuns(_) => None,
+    })
 }
 
 /// Why a target was not written.

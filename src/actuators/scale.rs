@@ -57,12 +57,14 @@ impl ScaleActuator {
         Self { rivals, max_age: rivals::max_age(interval), namespace, target, resources, tenure, seen }
     }
 
-    fn scaled(&self) -> Scaled<'_> {
+    /// What is moved.
+    pub(super) fn scaled(&self) -> Scaled<'_> {
         let ScaleTargetRef { api_version, kind, name } = &self.target;
         Scaled { namespace: &self.namespace, api_version, kind, name }
     }
 
-    async fn read(&self, now: Timestamp) -> Result<TargetReading, ReadError> {
+    /// Looks at it: a reading, and the object that it is of.
+    pub(super) async fn look(&self, now: Timestamp) -> Result<(TargetReading, DynamicObject), ReadError> {
         let scaled = self.scaled();
         let api = self.resources.api(self.rivals.client(), scaled).await?;
         let object = async { api.get_opt(scaled.name).await?.ok_or(ReadError::NotFound) };
@@ -75,7 +77,7 @@ impl ScaleActuator {
             .or_else(|| reading::hold(&standing, progress));
         self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
         let parts = Parts { current: Some(current), hold, fence: fence(&object), ..Parts::default() };
-        Ok(reading::reading(now, parts, progress))
+        Ok((reading::reading(now, parts, progress), object))
     }
 
     fn standing(&self, object: &DynamicObject, rival: bool, now: Timestamp) -> Standing {
@@ -87,7 +89,8 @@ impl ScaleActuator {
         tenure.see(&object.metadata, now)
     }
 
-    async fn write(&self, change: &Change, fence: &Fence) -> Result<(), ActuateError> {
+    /// Asks for so many replicas, if the object still is exactly the one that `fence` was read from.
+    pub(super) async fn write(&self, change: &Change, fence: &Fence) -> Result<(), ActuateError> {
         let scaled = self.scaled();
         let api =
             &self.resources.api(self.rivals.client(), scaled).await.map_err(|error| unreadable(&error))?;
@@ -113,7 +116,8 @@ async fn patch(
 
 impl Actuator for ScaleActuator {
     fn observe(&self, now: Timestamp) -> BoxFuture<'_, TargetReading> {
-        Box::pin(reading::look(now, self.scaled(), self.read(now)))
+        let read = async move { self.look(now).await.map(|(reading, _)| reading) };
+        Box::pin(reading::look(now, self.scaled(), read))
     }
 
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {

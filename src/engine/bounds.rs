@@ -58,6 +58,7 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
                     (Reason::Quarantined, "the job failed again and again with more than")
                 }
                 LimitCause::Quota => (Reason::QuotaReached, "quotas leave room for"),
+                LimitCause::Pending => (Reason::PodsPending, "Pods have been Pending for long at"),
             };
             let own = matches!(limit.cause, LimitCause::Vertex | LimitCause::MaxParallelism);
             let by = draft.binding.as_ref().filter(|_| own).and_then(|binding| binding.limited_by.as_ref());

@@ -140,6 +140,8 @@ pub enum LimitCause {
     Quarantine,
     /// Spark: a ResourceQuota leaves room for no more executors.
     Quota,
+    /// Spark: Pods that were asked for still wait for a node.
+    Pending,
 }
 
 /// Why a target must be left alone.

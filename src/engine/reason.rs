@@ -100,6 +100,8 @@ reasons! {
     Quarantined(Limit): "See the job's exceptions: network buffers or memory. It is tried again after an hour.",
     /// A ResourceQuota leaves no room for what the load needs.
     QuotaReached(Limit): "Raise the namespace's ResourceQuota, or lower maxReplicas.",
+    /// Pods that were asked for still wait for a node, and more of them would wait too.
+    PodsPending(Limit): "See the Pods' events: room on the nodes, an image, a volume.",
     /// More replicas were seen to do no more: what lies downstream, or one partition, is the limit.
     NoGain(Limit): "Look at what the consumers write to or wait for, and at how the keys are spread: replicas will not help.",
     /// No replica count can hold the objective: a move takes longer than maxLag.

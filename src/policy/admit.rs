@@ -285,7 +285,8 @@ fn forbidden_connections(policy: &Policy, settings: &Settings) -> Vec<Flaw> {
         | TargetSpec::HorizontalPodAutoscaler(_)
         | TargetSpec::ScaledObject(_)
         | TargetSpec::ScheduledSparkApplication(_)
-        | TargetSpec::SparkApplication(_) => None,
+        | TargetSpec::SparkApplication(_)
+        | TargetSpec::SparkCluster(_) => None,
     };
     let named = named.map(|(kind, named)| ("Flink", format!("spec.target.{kind}.cluster"), named, &flink));
     let by_sources = policy.sources.iter().enumerate().flat_map(|(index, source)| {

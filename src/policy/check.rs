@@ -1,13 +1,14 @@
 //! From a document to a policy: the rules that tie several fields together.
 
 use super::document::{ApiVersion, FallbackSpec, ObjectiveSpec, PolicyDocument, PolicyKind, PolicySpec};
+use super::notches::{Notches, SelfTuning};
 use super::preset::Preset;
 use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
 use super::schedule::{Lasts, Schedule, ScheduleSpec};
 use super::settings::Settings;
 use super::source::{Meaning, SourceSpec};
-use super::target::{Rung, TargetSpec};
+use super::target::{Rung, SparkApi, TargetSpec};
 use super::units::TimeSpan;
 use super::{Policy, WorkloadId};
 
@@ -102,7 +103,11 @@ fn namespace(stated: Option<String>, home: Option<&str>) -> Result<String, Flaw>
 /// What weighs freshness against replicas has nothing to weigh where the backlog alone counts.
 fn weighing(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
     let Some(Objective::LagPerReplica { .. }) = objective else { return Vec::new() };
-    let named = [("preset", spec.preset != Preset::Balanced), ("knobs", !spec.knobs.is_empty())];
+    let named = [
+        ("preset", spec.preset != Preset::Balanced),
+        ("knobs", !spec.knobs.is_empty()),
+        ("tuning", spec.tuning == SelfTuning::Auto),
+    ];
     let flaw = |(field, _): &(&str, bool)| {
         Flaw::new(format!("spec.{field}"), format!("`{field}` goes with `maxLag`, not with `lagPerReplica`"))
             .hint(
@@ -225,6 +230,13 @@ fn bounds(spec: &PolicySpec) -> Vec<Flaw> {
                 .hint("a job without parallelism is a stopped one, and stopping it is not ours to do"),
         );
     }
+    if min.0 == 0 && matches!(target, TargetSpec::SparkCluster(_)) {
+        flaws.push(
+            Flaw::new("spec.minReplicas", "`minReplicas` 0 is not for a `sparkCluster`")
+                .expected("at least 1")
+                .hint("its HPA, where it has one, may not rest at 0"),
+        );
+    }
     if let Some(FallbackSpec { replicas, .. }) = fallback
         && replicas > max
     {
@@ -243,7 +255,7 @@ fn sources(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
             flaws.push(Flaw::new(format!("spec.sources[{index}]"), message).hint("leave one out"));
         }
     }
-    flaws.extend(restart(spec));
+    flaws.extend(running(spec));
     flaws.extend(runs(spec, objective));
     let has_kafka =
         spec.sources.iter().any(|source| matches!(source, SourceSpec::KafkaLag(_) | SourceSpec::Spark(_)));
@@ -293,16 +305,29 @@ fn runs(spec: &PolicySpec, objective: Option<Objective>) -> Option<Flaw> {
     })
 }
 
-/// A restart is only as safe as what is known of the query: its checkpoint and its driver.
-fn restart(spec: &PolicySpec) -> Option<Flaw> {
+/// What is done to a running application is only as safe as what is known of it: its driver, and the checkpoint of its
+/// query.
+fn running(spec: &PolicySpec) -> Option<Flaw> {
     let TargetSpec::SparkApplication(target) = &spec.target else { return None };
+    let flaw = |message: String| Flaw::new("spec.target.sparkApplication.maxRung", message);
+    let (rung, hint) = match target.max_rung {
+        Rung::Recommend | Rung::NextRun => return None,
+        Rung::Restart if target.api_version != SparkApi::Kubeflow => {
+            let message = format!("`maxRung` restart is not for {}", target.api_version);
+            return Some(flaw(message).expected("recommend or scaleAllocator").hint(
+                "the Apache operator starts nothing again for a change: it holds from the next attempt on",
+            ));
+        }
+        Rung::Restart => ("restart", "its checkpoint says when a restart is safe, and whether it went well"),
+        Rung::ScaleAllocator => {
+            ("scaleAllocator", "its driver says what keeps the executors, and which of them are idle")
+        }
+    };
     let queries = spec.sources.iter().filter(|source| matches!(source, SourceSpec::Spark(_))).count();
-    (target.max_rung >= Rung::Restart && queries != 1).then(|| {
-        let message =
-            format!("`maxRung` restart needs to know the query, and {queries} `spark` sources tell");
-        Flaw::new("spec.target.sparkApplication.maxRung", message)
+    (queries != 1).then(|| {
+        flaw(format!("`maxRung` {rung} needs to know the query, and {queries} `spark` sources tell"))
             .expected("exactly one `spark` source")
-            .hint("its checkpoint says when a restart is safe, and whether it went well")
+            .hint(hint)
     })
 }
 
@@ -380,6 +405,8 @@ fn build(
             objective,
             preset: spec.preset,
             knobs: spec.knobs,
+            tuning: spec.tuning,
+            notches: Notches::default(),
             min_replicas: spec.min_replicas,
             max_replicas: spec.max_replicas,
             schedules,

@@ -216,6 +216,11 @@ pub struct SparkConnection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(http_address)))]
     pub driver: Option<String>,
+    /// Base address of the UI of the standalone cluster's master, without credentials: where it is named, workers are
+    /// decommissioned through it before they are taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(http_address)))]
+    pub master: Option<String>,
     /// Namespaces whose policies may name this application; `["*"]` unless said.
     #[serde(default = "defaults::everywhere")]
     #[garde(inner(custom(label_or_any)))]

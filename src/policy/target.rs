@@ -27,9 +27,12 @@ pub enum TargetSpec {
     FlinkSessionJob(#[garde(dive)] FlinkResource),
     /// Executor bounds of a ScheduledSparkApplication (kubeflow operator), which hold from its next run on.
     ScheduledSparkApplication(#[garde(dive)] ScheduledSparkTarget),
-    /// Executor bounds of a SparkApplication (kubeflow operator). Spark takes none while it runs, so they are only
-    /// shown, unless the policy allows to restart a streaming application for them.
+    /// Executors of a SparkApplication. Spark takes no bounds while it runs, so they are only shown, unless the policy
+    /// allows to restart a streaming application for them; or how many there are, where a Deployment or a StatefulSet
+    /// keeps them.
     SparkApplication(#[garde(dive)] SparkTarget),
+    /// Workers of a SparkCluster (Apache operator): bounds of its HPA where it has one, else its StatefulSet's replicas.
+    SparkCluster(#[garde(dive)] SparkClusterTarget),
 }
 
 impl TargetSpec {
@@ -44,6 +47,7 @@ impl TargetSpec {
             Self::FlinkSessionJob(_) => "FlinkSessionJob",
             Self::ScheduledSparkApplication(_) => "ScheduledSparkApplication",
             Self::SparkApplication(_) => "SparkApplication",
+            Self::SparkCluster(_) => "SparkCluster",
         }
     }
 
@@ -51,13 +55,14 @@ impl TargetSpec {
     pub fn is_advisory(&self) -> bool {
         match self {
             Self::ScheduledSparkApplication(target) => target.max_rung < Rung::NextRun,
-            Self::SparkApplication(target) => target.max_rung < Rung::Restart,
+            Self::SparkApplication(target) => target.max_rung < Rung::ScaleAllocator,
             Self::ScaleTargetRef(_)
             | Self::HorizontalPodAutoscaler(_)
             | Self::ScaledObject(_)
             | Self::FlinkCluster(_)
             | Self::FlinkDeployment(_)
-            | Self::FlinkSessionJob(_) => false,
+            | Self::FlinkSessionJob(_)
+            | Self::SparkCluster(_) => false,
         }
     }
 
@@ -74,7 +79,8 @@ impl TargetSpec {
             | Self::FlinkDeployment(_)
             | Self::FlinkSessionJob(_)
             | Self::ScheduledSparkApplication(_)
-            | Self::SparkApplication(_) => None,
+            | Self::SparkApplication(_)
+            | Self::SparkCluster(_) => None,
         }
     }
 
@@ -94,7 +100,8 @@ impl TargetSpec {
             | Self::ScaleTargetRef(_)
             | Self::ScaledObject(_)
             | Self::ScheduledSparkApplication(_)
-            | Self::SparkApplication(_) => None,
+            | Self::SparkApplication(_)
+            | Self::SparkCluster(_) => None,
         }
     }
 
@@ -108,6 +115,7 @@ impl TargetSpec {
             Self::FlinkDeployment(target) | Self::FlinkSessionJob(target) => &target.name,
             Self::ScheduledSparkApplication(target) => &target.name,
             Self::SparkApplication(target) => &target.name,
+            Self::SparkCluster(target) => &target.name,
         }
     }
 }
@@ -256,10 +264,14 @@ pub struct ScheduledSparkTarget {
     pub max_rung: Rung,
 }
 
-/// A SparkApplication whose executor bounds are worked out, and where allowed put in force by a restart.
+/// A SparkApplication whose executors are worked out, and where allowed moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SparkTarget {
+    /// Whose SparkApplication it is; the kubeflow operator's unless said.
+    #[serde(default)]
+    #[garde(skip)]
+    pub api_version: SparkApi,
     /// Name, in the policy's namespace.
     #[garde(length(min = 1, max = 253), custom(subdomain))]
     pub name: String,
@@ -271,6 +283,75 @@ pub struct SparkTarget {
     #[serde(default)]
     #[garde(dive)]
     pub restart: RestartRules,
+}
+
+/// A SparkCluster whose workers follow the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SparkClusterTarget {
+    /// API group and version, `spark.apache.org/v1` unless said.
+    #[serde(default)]
+    #[garde(skip)]
+    pub api_version: ClusterApi,
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+}
+
+/// A version of the Apache operator's API.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
+pub enum ClusterApi {
+    /// Since its 1.0.
+    #[default]
+    #[serde(rename = "spark.apache.org/v1")]
+    #[strum(serialize = "spark.apache.org/v1")]
+    V1,
+    /// Before its 1.0.
+    #[serde(rename = "spark.apache.org/v1beta1")]
+    #[strum(serialize = "spark.apache.org/v1beta1")]
+    V1beta1,
+}
+
+/// The API of one of the two operators that run Spark applications.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
+pub enum SparkApi {
+    /// The kubeflow operator's.
+    #[default]
+    #[serde(rename = "sparkoperator.k8s.io/v1beta2")]
+    #[strum(serialize = "sparkoperator.k8s.io/v1beta2")]
+    Kubeflow,
+    /// The Apache operator's.
+    #[serde(rename = "spark.apache.org/v1")]
+    #[strum(serialize = "spark.apache.org/v1")]
+    Apache,
+    /// The Apache operator's, before its 1.0.
+    #[serde(rename = "spark.apache.org/v1beta1")]
+    #[strum(serialize = "spark.apache.org/v1beta1")]
+    ApacheBeta,
 }
 
 fn recommend() -> Rung {
@@ -311,7 +392,7 @@ impl Default for RestartRules {
     }
 }
 
-/// What may be done to a Spark application, each rung more than the one before.
+/// What may be done to a Spark application, each rung disturbing it more than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rung {
@@ -320,6 +401,9 @@ pub enum Rung {
     /// Bounds for the next run are written; no run is disturbed.
     #[default]
     NextRun,
+    /// The executors of a running application without dynamic allocation are made more or fewer, where a Deployment or
+    /// a StatefulSet keeps their Pods.
+    ScaleAllocator,
     /// A streaming application is restarted for new bounds: at a safe point, within a budget, proved, and rolled back
     /// once where that fails.
     Restart,

@@ -106,6 +106,7 @@ impl Grid<'_> {
             seed: self.seed,
             judge_from: self.judge_from,
             rivals: self.rivals,
+            self_tuning: false,
             foresight: false,
             recovery: self.robustness,
             robustness: self.robustness,

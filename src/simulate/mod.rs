@@ -13,5 +13,6 @@ pub mod robustness;
 pub mod scorecard;
 pub mod series;
 pub mod standing;
+pub mod tuned;
 pub mod validity;
 pub mod weights;

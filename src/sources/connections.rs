@@ -175,7 +175,7 @@ fn check(name: &str, connection: &KafkaConnection) -> Result<(), SourceError> {
 /// How one server is doing. What the API says of it, and other versions read, is the record's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// `kafka`, `prometheus`, `flink`, `spark` or `sparkHistory`.
+    /// `kafka`, `prometheus`, `flink`, `spark`, `sparkMaster` (by its application's name) or `sparkHistory`.
     pub kind: &'static str,
     /// Its name in the settings.
     pub name: String,

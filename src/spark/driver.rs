@@ -38,6 +38,9 @@ pub(crate) struct Executor {
     pub(crate) active_tasks: u32,
     /// Milliseconds that finished tasks ran for.
     pub(crate) total_duration: u64,
+    /// Blocks of cached data that it holds.
+    #[serde(default)]
+    pub(crate) rdd_blocks: u64,
 }
 
 /// The last batch's figures, which stand still while the next one runs.

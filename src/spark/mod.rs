@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod driver;
 pub(crate) mod history;
+pub(crate) mod master;
 pub(crate) mod replay;
 pub(crate) mod trouble;
 mod web;
@@ -15,19 +16,21 @@ use std::time::Duration;
 use self::checkpoint::{Standing, Unknown};
 use self::driver::{Driver, InForce, Told};
 use self::history::History;
+use self::master::Master;
 use self::trouble::Trouble;
 use crate::policy::settings::{Limits, Settings, SparkConnection};
 
 /// Every application that policies may name. Nothing is asked before somebody first looks.
 #[derive(Default)]
 pub struct Apps {
-    apps: BTreeMap<String, Arc<App>>,
+    by_name: BTreeMap<String, Arc<App>>,
     histories: BTreeMap<String, Arc<History>>,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Apps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Apps").field(&self.apps.keys()).field(&self.histories.keys()).finish()
+        f.debug_tuple("Apps").field(&self.by_name.keys()).field(&self.histories.keys()).finish()
     }
 }
 
@@ -39,12 +42,21 @@ impl Apps {
         let histories = settings.connections.spark_history.iter();
         let history =
             |(name, to): (&String, _)| (name.clone(), Arc::new(History::new(name, to, &settings.limits)));
-        Self { apps: connections.map(app).collect(), histories: histories.map(history).collect() }
+        let limits = settings.limits.clone();
+        Self { by_name: connections.map(app).collect(), histories: histories.map(history).collect(), limits }
+    }
+
+    /// The master that the Apache operator makes for a SparkCluster, at the Service that it makes for it.
+    pub(crate) fn cluster_master(&self, namespace: &str, cluster: &str) -> Option<Arc<Master>> {
+        let url = format!("http://{cluster}-master-svc.{namespace}:8080");
+        let timeout = self.limits.source_timeout.0.mul_f64(0.35);
+        let master = Master::new(&url, timeout, self.limits.http_requests_per_second);
+        master.inspect_err(|error| tracing::error!(cluster, %error, "no HTTP client")).ok().map(Arc::new)
     }
 
     /// The application of that name.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<App>> {
-        self.apps.get(name).cloned()
+        self.by_name.get(name).cloned()
     }
 
     /// The history server of that name.
@@ -54,13 +66,16 @@ impl Apps {
 
     /// Kind and name of each, whether it answered last time, and what is wrong where it did not.
     pub(crate) fn status(&self) -> impl Iterator<Item = (&'static str, &str, Option<bool>, Option<String>)> {
-        let apps = self.apps.values().map(|app| {
+        let apps = self.by_name.values().map(|app| {
             let health = app.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
             ("spark", app.name.as_str(), health)
         });
+        let masters = self.by_name.values().filter_map(|app| {
+            app.master.as_ref().map(|master| ("sparkMaster", app.name.as_str(), master.health()))
+        });
         let histories =
             self.histories.iter().map(|(name, history)| ("sparkHistory", name.as_str(), history.health()));
-        apps.chain(histories).map(|(kind, name, health)| {
+        apps.chain(masters).chain(histories).map(|(kind, name, health)| {
             (kind, name, health.as_ref().map(Result::is_ok), health.and_then(Result::err))
         })
     }
@@ -72,6 +87,8 @@ pub(crate) struct App {
     pub(crate) name: String,
     checkpoints: PathBuf,
     driver: Option<Driver>,
+    /// The master of the standalone cluster that it runs on.
+    master: Option<Arc<Master>>,
     /// Whether the driver answered last time, and what is wrong where it did not.
     health: Mutex<Option<Result<(), String>>>,
 }
@@ -84,8 +101,20 @@ impl App {
             let driver = Driver::new(url, timeout, limits.http_requests_per_second);
             driver.inspect_err(|error| tracing::error!(app = name, %error, "no HTTP client")).ok()
         });
+        let master = connection.master.as_deref().and_then(|url| {
+            let master = Master::new(url, timeout, limits.http_requests_per_second);
+            master
+                .inspect_err(|error| tracing::error!(app = name, %error, "no HTTP client"))
+                .ok()
+                .map(Arc::new)
+        });
         let checkpoints = connection.checkpoints.clone();
-        Arc::new(Self { name: name.to_owned(), checkpoints, driver, health: Mutex::default() })
+        Arc::new(Self { name: name.to_owned(), checkpoints, driver, master, health: Mutex::default() })
+    }
+
+    /// The master of the standalone cluster that it runs on, where the settings name one.
+    pub(crate) fn master(&self) -> Option<&Arc<Master>> {
+        self.master.as_ref()
     }
 
     /// What the driver says of its executors and of a query; `None` where the settings name no driver.

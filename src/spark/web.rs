@@ -69,6 +69,14 @@ impl Web {
         })
     }
 
+    /// The status that it answers to a form.
+    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<u16, Trouble> {
+        self.limiter.until_ready().await;
+        // Servlets read these from the address as well.
+        let answer = self.client.post(format!("{}{path}", self.url)).query(form).send().await;
+        answer.map(|answer| answer.status().as_u16()).map_err(|error| self.failed(&error))
+    }
+
     fn failed(&self, error: &reqwest::Error) -> Trouble {
         let url = self.url.clone();
         if error.is_timeout() {

@@ -2,7 +2,9 @@
 
 pub(crate) mod fake;
 mod spark;
+mod spark_allocator;
 mod spark_batch;
+mod spark_workers;
 
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;

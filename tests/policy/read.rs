@@ -451,6 +451,22 @@ fn a_restart_needs_to_know_one_query() {
     assert_eq!(problems_of(&known, None), []);
     let never = known.replace("maxRung: restart", "maxRung: restart, restart: {perDay: 0}");
     assert_eq!(problems_of(&never, None).len(), 1);
+
+    let blind = problems_of(&for_app("scaleAllocator"), None).remove(0).message;
+    assert_eq!(blind, "`maxRung` scaleAllocator needs to know the query, and 0 `spark` sources tell");
+    let apache =
+        known.replace("name: orders, maxRung", "name: orders, apiVersion: spark.apache.org/v1, maxRung");
+    let never = problems_of(&apache, None).remove(0).message;
+    assert_eq!(never, "`maxRung` restart is not for spark.apache.org/v1");
+    assert_eq!(problems_of(&apache.replace("maxRung: restart", "maxRung: scaleAllocator"), None), []);
+}
+
+#[test]
+fn a_spark_cluster_has_a_worker_at_least() {
+    let cluster = with("scaleTargetRef: {kind: Deployment, name: orders}", "sparkCluster: {name: orders}");
+    assert_eq!(problems_of(&cluster, None), []);
+    let resting = problems_of(&cluster.replace("minReplicas: 2", "minReplicas: 0"), None).remove(0).message;
+    assert_eq!(resting, "`minReplicas` 0 is not for a `sparkCluster`");
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn outcome(step: f64, rates: Vec<f64>, plant: &Plant) -> Outcome {
         seed: 1,
         judge_from: 0.5,
         rivals: &RIVALS,
+        self_tuning: false,
         foresight: true,
         recovery: true,
         robustness: false,

@@ -91,7 +91,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [{{ ternary "get, list, patch" "get, list" (and $apply .Values.targets.scaledObject.enabled) }}]
 {{- $scheduled := .Values.targets.scheduledSparkApplication.enabled }}
 {{- $restarts := .Values.targets.sparkApplication.enabled }}
-{{- if or $scheduled $restarts }}
+{{- $allocator := .Values.targets.sparkAllocator.enabled }}
+{{- $cluster := .Values.targets.sparkCluster.enabled }}
+{{- if or $scheduled $restarts $allocator }}
 - apiGroups: [sparkoperator.k8s.io]
   resources: [scheduledsparkapplications, sparkapplications]
   verbs: [get]
@@ -110,6 +112,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [sparkoperator.k8s.io]
   resources: [sparkapplications]
   verbs: [patch]
+{{- end }}
+{{- if or $restarts $allocator }}
+- apiGroups: [spark.apache.org]
+  resources: [sparkapplications]
+  verbs: [get]
+{{- end }}
+{{- if $cluster }}
+- apiGroups: [spark.apache.org]
+  resources: [sparkclusters]
+  verbs: [get]
+{{- end }}
+{{- if or $allocator $cluster }}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get]
+# Which of them are idle, and which wait for a node. Written is the cost of their deletion alone.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [{{ ternary "list, patch" "list" $apply }}]
+{{- if $apply }}
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [patch]
+{{- end }}
 {{- end }}
 {{- if .Values.targets.flinkDeployment.enabled }}
 - apiGroups: [flink.apache.org]

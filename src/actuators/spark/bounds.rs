@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Kind;
 use crate::policy::Replicas;
+use crate::policy::target::SparkApi;
 
 /// What the keys of `sparkConf` begin with.
 const PREFIX: &str = "spark.dynamicAllocation.";
@@ -61,6 +62,14 @@ impl Bounds {
         Self::stated(kind, object)
     }
 
+    /// Whether the application's spec turns dynamic allocation on.
+    pub(super) fn is_dynamic(kind: Kind, object: &DynamicObject) -> bool {
+        let spec = object.data.pointer(&format!("/{}", kind.path().join("/")));
+        let typed = spec.and_then(|spec| spec.pointer("/dynamicAllocation/enabled"));
+        let conf = spec.and_then(|spec| spec.get("sparkConf")?.get(format!("{PREFIX}enabled"))?.as_str());
+        typed == Some(&true.into()) || conf == Some("true")
+    }
+
     /// Finds them, whatever state the application is in.
     pub(super) fn stated(kind: Kind, object: &DynamicObject) -> Result<Self, String> {
         let spec = object.data.pointer(&format!("/{}", kind.path().join("/")));
@@ -68,10 +77,10 @@ impl Bounds {
         let typed = spec.get("dynamicAllocation").filter(|typed| typed.get("enabled") == Some(&true.into()));
         let conf = |field: &str| spec.get("sparkConf")?.get(format!("{PREFIX}{field}"))?.as_str();
         if typed.is_none() && conf("enabled") != Some("true") {
-            return Err(
-                "dynamic allocation is off, so it has no bounds: spec.executor.instances is all it gets"
-                    .into(),
-            );
+            return Err(format!(
+                "dynamic allocation is off, so it has no bounds: {} is all it gets",
+                kind.instances()
+            ));
         }
         let count = |field: &str| -> Result<Option<Replicas>, String> {
             let one = typed.and_then(|typed| typed.get(field)).filter(|value| !value.is_null());
@@ -111,7 +120,24 @@ impl Bounds {
             let conf = all().map(|(field, count)| (format!("{PREFIX}{field}"), count.to_string().into()));
             spec.insert("sparkConf".to_owned(), Value::Object(conf.collect()));
         }
+        spec.extend(self.thresholds(lower));
         Value::Object(spec)
+    }
+
+    /// The Apache operator calls an application unhealthy that has fewer executors than these, whatever its bounds
+    /// say: none of them may be above the lower one.
+    fn thresholds(&self, lower: Replicas) -> Option<(String, Value)> {
+        let stated = self.spec.pointer("/applicationTolerations/instanceConfig")?;
+        let above = |field: &&str| {
+            stated.get(*field).and_then(Value::as_u64).is_some_and(|it| it > u64::from(lower.0))
+        };
+        let lowered: Map<String, Value> = ["initExecutors", "minExecutors"]
+            .iter()
+            .filter(|field| above(field))
+            .map(|field| ((*field).to_owned(), lower.0.into()))
+            .collect();
+        let patch = serde_json::json!({ "instanceConfig": lowered });
+        (!lowered.is_empty()).then(|| ("applicationTolerations".to_owned(), patch))
     }
 
     /// The fields that hold the bounds.
@@ -130,19 +156,45 @@ fn whole(count: Option<u64>, field: &str) -> Result<Replicas, String> {
 }
 
 /// Why the application must be left alone, if it must.
-fn refuse(kind: Kind, object: &DynamicObject) -> Result<(), String> {
+pub(super) fn refuse(kind: Kind, object: &DynamicObject) -> Result<(), String> {
     refuse_owned(object)?;
-    let state = object.data.pointer("/status/applicationState/state").and_then(Value::as_str);
-    match (kind, state) {
-        (Kind::Application, Some(state @ ("COMPLETED" | "FAILED" | "SUBMISSION_FAILED"))) => {
-            Err(format!("it has ended ({state}): any change would run it again"))
+    let state = |pointer: &str| object.data.pointer(pointer).and_then(Value::as_str);
+    match kind {
+        Kind::Scheduled => Ok(()),
+        Kind::Application(SparkApi::Kubeflow) => match state("/status/applicationState/state") {
+            Some(state @ ("COMPLETED" | "FAILED" | "SUBMISSION_FAILED")) => {
+                Err(format!("it has ended ({state}): any change would run it again"))
+            }
+            Some(state) if !matches!(state, "" | "SUBMITTED" | "RUNNING") => {
+                Err(format!("it is on its way from one state to another ({state})"))
+            }
+            Some(_) | None => Ok(()),
+        },
+        Kind::Application(SparkApi::Apache | SparkApi::ApacheBeta) => {
+            match state("/status/currentState/currentStateSummary") {
+                Some(state @ ("Succeeded" | "ResourceReleased" | "TerminatedWithoutReleaseResources")) => {
+                    Err(format!("it has ended ({state}): no attempt follows that new bounds would hold for"))
+                }
+                Some(state) if !ALIVE.contains(&state) => {
+                    Err(format!("it failed, or is on its way from one attempt to the next ({state})"))
+                }
+                Some(_) | None => Ok(()),
+            }
         }
-        (Kind::Application, Some(state)) if !matches!(state, "" | "SUBMITTED" | "RUNNING") => {
-            Err(format!("it is on its way from one state to another ({state})"))
-        }
-        (Kind::Application | Kind::Scheduled, _) => Ok(()),
     }
 }
+
+/// States in which the Apache operator's application has a driver, or will have one.
+const ALIVE: [&str; 8] = [
+    "Submitted",
+    "DriverRequested",
+    "DriverStarted",
+    "DriverReady",
+    "InitializedBelowThresholdExecutors",
+    "RunningHealthy",
+    "RunningWithPartialCapacity",
+    "RunningWithBelowThresholdExecutors",
+];
 
 /// Who else says when the application runs, and how large.
 pub(super) fn refuse_owned(object: &DynamicObject) -> Result<(), String> {
@@ -163,10 +215,13 @@ mod tests {
 
     use super::*;
 
+    const KUBEFLOW: Kind = Kind::Application(SparkApi::Kubeflow);
+    const APACHE: Kind = Kind::Application(SparkApi::Apache);
+
     fn object(kind: Kind, spec: Value, further: &Value) -> DynamicObject {
         let spec = if kind == Kind::Scheduled { json!({"template": spec}) } else { spec };
         let mut object = json!({
-            "apiVersion": super::super::API_VERSION, "kind": kind.name(), "metadata": {"name": "a"}, "spec": spec,
+            "apiVersion": kind.api_version(), "kind": kind.name(), "metadata": {"name": "a"}, "spec": spec,
         });
         for (pointer, value) in further.as_object().unwrap() {
             let (holder, field) = pointer.rsplit_once('/').unwrap();
@@ -217,7 +272,7 @@ mod tests {
     #[test]
     fn every_refusal_says_why() {
         let none = &json!({});
-        for kind in [Kind::Application, Kind::Scheduled] {
+        for kind in [KUBEFLOW, Kind::Scheduled] {
             assert!(
                 refused(kind, json!({"executor": {"instances": 2}}), none)
                     .starts_with("dynamic allocation is off")
@@ -240,7 +295,7 @@ mod tests {
         }
         let state = |state: &str| json!({"/status": {"applicationState": {"state": state}}});
         for ended in ["COMPLETED", "FAILED", "SUBMISSION_FAILED"] {
-            let why = refused(Kind::Application, typed(1, 2), &state(ended));
+            let why = refused(KUBEFLOW, typed(1, 2), &state(ended));
             assert_eq!(why, format!("it has ended ({ended}): any change would run it again"));
         }
         for moving in [
@@ -253,11 +308,66 @@ mod tests {
             "RESUMING",
             "UNKNOWN",
         ] {
-            assert!(refused(Kind::Application, typed(1, 2), &state(moving)).contains(moving));
+            assert!(refused(KUBEFLOW, typed(1, 2), &state(moving)).contains(moving));
         }
         for alive in ["", "SUBMITTED", "RUNNING"] {
-            let object = object(Kind::Application, typed(1, 2), &state(alive));
-            assert!(Bounds::find(Kind::Application, &object).is_ok());
+            let object = object(KUBEFLOW, typed(1, 2), &state(alive));
+            assert!(Bounds::find(KUBEFLOW, &object).is_ok());
         }
+    }
+
+    fn apache(state: Option<&str>, thresholds: &Value) -> DynamicObject {
+        let spec = json!({
+            "sparkConf": {
+                "spark.dynamicAllocation.enabled": "true",
+                "spark.dynamicAllocation.minExecutors": "4", "spark.dynamicAllocation.maxExecutors": "8",
+            },
+            "applicationTolerations": {"instanceConfig": thresholds},
+        });
+        let status =
+            state.map_or_else(|| json!({}), |state| json!({"currentState": {"currentStateSummary": state}}));
+        object(APACHE, spec, &json!({"/status": status}))
+    }
+
+    #[test]
+    fn thresholds_of_health_stay_below_the_lower_bound() {
+        let to = |thresholds: Value, lower: u32| {
+            let bounds = Bounds::find(APACHE, &apache(None, &thresholds)).unwrap();
+            let mut patch = bounds.to(bounds.range.to(Replicas(lower), Replicas(8)));
+            assert_eq!(patch["sparkConf"]["spark.dynamicAllocation.minExecutors"], lower.to_string());
+            patch["applicationTolerations"]["instanceConfig"].take()
+        };
+        let thresholds = || json!({"initExecutors": 2, "minExecutors": 4, "maxExecutors": 8});
+        assert_eq!(to(thresholds(), 2), json!({"minExecutors": 2}));
+        assert_eq!(to(thresholds(), 1), json!({"initExecutors": 1, "minExecutors": 1}));
+        assert_eq!(to(thresholds(), 4), Value::Null);
+        assert_eq!(to(json!({}), 1), Value::Null);
+    }
+
+    #[test]
+    fn an_application_of_the_apache_operator_is_refused_by_its_state() {
+        let refused = |state: &str| Bounds::find(APACHE, &apache(Some(state), &json!({}))).unwrap_err();
+        for ended in ["Succeeded", "ResourceReleased", "TerminatedWithoutReleaseResources"] {
+            let why = format!("it has ended ({ended}): no attempt follows that new bounds would hold for");
+            assert_eq!(refused(ended), why);
+        }
+        let others = [
+            "ScheduledToRestart",
+            "DriverStartTimedOut",
+            "ExecutorsStartTimedOut",
+            "DriverReadyTimedOut",
+            "Failed",
+            "SchedulingFailure",
+            "DriverEvicted",
+        ];
+        for state in others {
+            assert!(refused(state).ends_with(&format!("({state})")), "{}", refused(state));
+        }
+        for alive in ALIVE {
+            assert!(Bounds::find(APACHE, &apache(Some(alive), &json!({}))).is_ok());
+        }
+        let fixed = object(APACHE, json!({"sparkConf": {}}), &json!({}));
+        let why = "dynamic allocation is off, so it has no bounds: spark.executor.instances is all it gets";
+        assert_eq!(Bounds::find(APACHE, &fixed).unwrap_err(), why);
     }
 }

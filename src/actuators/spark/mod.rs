@@ -1,17 +1,23 @@
-//! Executor bounds of the kubeflow operator's applications (sparkoperator.k8s.io/v1beta2).
+//! Executor bounds of the two operators' applications (sparkoperator.k8s.io, spark.apache.org).
 //!
-//! Spark reads them once, when an application starts, and the operator answers any change of a `SparkApplication`
-//! by starting it again, a finished one too. So bounds are written to the template of a `ScheduledSparkApplication`,
-//! which its next run copies; for a `SparkApplication` the patch is shown, or, where the policy allows it, written
-//! to [`restart`] it.
+//! Spark reads them once, when an application starts. The kubeflow operator answers any change of a `SparkApplication`
+//! by starting it again, a finished one too; the Apache operator by nothing, until the next attempt. So bounds are
+//! written to the template of a `ScheduledSparkApplication`, which its next run copies; for a `SparkApplication` the
+//! patch is shown, or, where the policy allows it, written to [`restart`] it. How many executors there are can be
+//! moved while it runs where an [`allocator`] keeps them.
 
+pub(super) mod allocator;
 pub(super) mod batch;
 mod bounds;
+pub(super) mod cluster;
 mod hygiene;
 mod ledger;
+mod pods;
 mod quota;
 pub(super) mod restart;
+pub(super) mod running;
 mod verdict;
+pub(super) mod workers;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -39,35 +45,59 @@ use super::sighting::{LastSeen, Sighting, fence};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
 use crate::engine::observation::{Fence, LimitCause, Price, TargetLimit, TargetReading};
-use crate::policy::source::SourceSpec;
+use crate::policy::target::SparkApi;
 use crate::policy::{Policy, Replicas, WorkloadId};
 
-const API_VERSION: &str = "sparkoperator.k8s.io/v1beta2";
 /// Says which policy moves the bounds; our mark that we have had them.
 const POLICY: &str = "tidegate.dev/policy";
 
-/// Which of the two kinds.
+/// Which kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// One application, running or not.
-    Application,
-    /// What makes applications by a clock.
+    Application(SparkApi),
+    /// What makes applications by a clock: the kubeflow operator's alone.
     Scheduled,
 }
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Application => "SparkApplication",
+            Self::Application(_) => "SparkApplication",
             Self::Scheduled => "ScheduledSparkApplication",
+        }
+    }
+
+    fn api_version(self) -> &'static str {
+        match self {
+            Self::Application(api) => api.into(),
+            Self::Scheduled => SparkApi::Kubeflow.into(),
+        }
+    }
+
+    /// As a command line names it: both operators have a SparkApplication.
+    fn resource(self) -> &'static str {
+        match self {
+            Self::Application(SparkApi::Kubeflow) | Self::Scheduled => self.name(),
+            Self::Application(SparkApi::Apache | SparkApi::ApacheBeta) => {
+                "sparkapplications.spark.apache.org"
+            }
         }
     }
 
     /// Where the application's own spec lies in the object's.
     fn path(self) -> &'static [&'static str] {
         match self {
-            Self::Application => &["spec"],
+            Self::Application(_) => &["spec"],
             Self::Scheduled => &["spec", "template"],
+        }
+    }
+
+    /// What says how many executors it has without dynamic allocation.
+    fn instances(self) -> &'static str {
+        match self {
+            Self::Application(SparkApi::Kubeflow) | Self::Scheduled => "spec.executor.instances",
+            Self::Application(SparkApi::Apache | SparkApi::ApacheBeta) => "spark.executor.instances",
         }
     }
 }
@@ -108,7 +138,8 @@ impl SparkBounds {
         (kind, name): (Kind, &str),
         (restart, batch): (Option<Restart>, Option<Batch>),
     ) -> Self {
-        let advisory = policy.target.is_advisory();
+        // A running application's bounds are only ever written to restart it.
+        let advisory = policy.target.is_advisory() || kind != Kind::Scheduled && restart.is_none();
         Self {
             client: ClientOf(client.clone()),
             kind,
@@ -117,33 +148,38 @@ impl SparkBounds {
             advisory,
             restart,
             batch,
-            trigger_seconds: policy.sources.iter().find_map(|source| match source {
-                SourceSpec::Spark(query) => Some(query.trigger_interval.as_secs_f64()),
-                SourceSpec::KafkaLag(_)
-                | SourceSpec::Prometheus(_)
-                | SourceSpec::FlinkJob(_)
-                | SourceSpec::FlinkResource(_)
-                | SourceSpec::SparkRuns(_) => None,
-            }),
+            trigger_seconds: super::query(policy).map(|query| query.trigger_interval.as_secs_f64()),
             seen: LastSeen::default(),
             bounds: Mutex::default(),
         }
     }
 
     fn api(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("sparkoperator.k8s.io", "v1beta2", self.kind.name());
+        let (group, version) = self.kind.api_version().split_once('/').unwrap_or_default();
+        let kind = GroupVersionKind::gvk(group, version, self.kind.name());
         Api::namespaced_with(self.client.0.clone(), &self.policy.namespace, &ApiResource::from_gvk(&kind))
+    }
+
+    /// What is moved.
+    fn what(&self) -> Scaled<'_> {
+        let (namespace, name) = (self.policy.namespace.as_str(), self.name.as_str());
+        Scaled { namespace, api_version: self.kind.api_version(), kind: self.kind.name(), name }
+    }
+
+    /// The object.
+    async fn fetch(&self) -> Result<DynamicObject, ReadError> {
+        self.forget();
+        self.api().get_opt(&self.name).await?.ok_or(ReadError::NotFound)
     }
 
     fn known(&self) -> Option<Bounds> {
         self.bounds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn read(&self, now: Timestamp) -> Result<TargetReading, ReadError> {
-        self.forget();
-        let object = self.api().get_opt(&self.name).await?.ok_or(ReadError::NotFound)?;
-        let mut bounds = self.find(&object).map_err(ReadError::Unfit)?;
-        let room = self.room(&object).await?;
+    /// Reads its bounds, and all that stands against moving them.
+    async fn read(&self, object: &DynamicObject, now: Timestamp) -> Result<TargetReading, ReadError> {
+        let mut bounds = self.find(object).map_err(ReadError::Unfit)?;
+        let room = self.room(object).await?;
         if let Some(Room { executors, what }) =
             room.as_ref().filter(|room| room.executors < bounds.range.upper)
         {
@@ -155,20 +191,20 @@ impl SparkBounds {
         bounds.room = room.map(|room| room.executors);
         self.keep(Some(&bounds));
         let known = match &self.restart {
-            Some(restart) => Some(restart.look(&object, &bounds, now).await),
+            Some(restart) => Some(restart.look(object, &bounds, now).await),
             None => None,
         };
         if let Some(batch) = &self.batch {
-            let known = batch.look(&object, &bounds, now).await.map_err(ReadError::Unreadable)?;
-            return Ok(self.read_batch(&object, &bounds, &known, now));
+            let known = batch.look(object, &bounds, now).await.map_err(ReadError::Unreadable)?;
+            return Ok(self.read_batch(object, &bounds, &known, now));
         }
-        let standing = self.standing(&object, &bounds, now);
+        let standing = self.standing(object, &bounds, now);
         let settled = known.as_ref().is_none_or(|known| known.hold().is_none());
-        let progress = Progress { ready: running(&object), settled, rolling_out: false };
+        let progress = Progress { ready: running(object), settled, rolling_out: false };
         let hold = reading::hold(&standing, progress).or_else(|| known.as_ref()?.hold());
-        self.seen.set(Sighting::of(&object, standing == Standing::Adopt, hold.as_ref()));
+        self.seen.set(Sighting::of(object, standing == Standing::Adopt, hold.as_ref()));
         let (current, ceiling) = (Some(bounds.range.lower), Some(bounds.range.upper));
-        let parts = Parts { current, ceiling, hold, fence: fence(&object), ..Parts::default() };
+        let parts = Parts { current, ceiling, hold, fence: fence(object), ..Parts::default() };
         let price = known.map(|known| known.price());
         let limit = bounds.room.map(|most| TargetLimit { most, cause: LimitCause::Quota });
         Ok(TargetReading { limit, price, ..reading::reading(now, parts, progress) })
@@ -195,16 +231,23 @@ impl SparkBounds {
 
     /// How many executors the namespace's quotas leave room for.
     async fn room(&self, object: &DynamicObject) -> Result<Option<Room>, ReadError> {
-        let quotas: Api<ResourceQuota> = Api::namespaced(self.client.0.clone(), &self.policy.namespace);
-        let quotas = quotas.list(&ListParams::default()).await?.items;
+        let quotas = quotas(&self.client.0, &self.policy.namespace).await?;
         if quotas.is_empty() {
             return Ok(None);
         }
         let spec = object.data.pointer(&format!("/{}", self.kind.path().join("/")));
-        let size = spec.and_then(Size::of);
+        let (size, running) = match self.kind {
+            Kind::Scheduled => (spec.and_then(Size::of), None),
+            Kind::Application(SparkApi::Kubeflow) => {
+                (spec.and_then(Size::of), Some(running(object).unwrap_or_default()))
+            }
+            Kind::Application(SparkApi::Apache | SparkApi::ApacheBeta) => {
+                let conf = spec.map(|spec| spec.get("sparkConf").cloned().unwrap_or_default());
+                (conf.as_ref().and_then(Size::of_conf), None)
+            }
+        };
         let size =
             size.ok_or_else(|| ReadError::Unfit("its spec does not say how large an executor is".into()))?;
-        let running = (self.kind == Kind::Application).then(|| running(object).unwrap_or_default());
         Ok(quota::room(&quotas, &size, running))
     }
 
@@ -327,7 +370,7 @@ impl SparkBounds {
         let spec = spec.map(|(bounds, to)| bounds.to(to));
         match (self.kind, spec) {
             (_, None) => json!({"metadata": metadata}),
-            (Kind::Application, Some(spec)) => json!({"metadata": metadata, "spec": spec}),
+            (Kind::Application(_), Some(spec)) => json!({"metadata": metadata, "spec": spec}),
             (Kind::Scheduled, Some(spec)) => json!({"metadata": metadata, "spec": {"template": spec}}),
         }
     }
@@ -352,10 +395,15 @@ impl SparkBounds {
             (Kind::Scheduled, _) => "rung nextRun: holds from the next run on, and disturbs none; \
                  restart is only for a sparkApplication that streams"
                 .to_owned(),
-            (Kind::Application, None) => "rung recommend: Spark takes no new bounds while it runs, and the \
+            (Kind::Application(SparkApi::Apache | SparkApi::ApacheBeta), _) => {
+                "rung recommend: Spark takes no new bounds while it runs, and the operator reads them for its next \
+                 attempt only"
+                    .to_owned()
+            }
+            (Kind::Application(SparkApi::Kubeflow), None) => "rung recommend: Spark takes no new bounds while it runs, and the \
                  operator would start it again; maxRung does not allow restart"
                 .to_owned(),
-            (Kind::Application, Some(restart)) => match restart.known().map(|known| known.verdict) {
+            (Kind::Application(SparkApi::Kubeflow), Some(restart)) => match restart.known().map(|known| known.verdict) {
                 Some(Verdict::Unfit(why)) => format!("rung recommend: not restart, because {why}"),
                 Some(Verdict::Wait(why)) => format!("rung restart, not now: {why}"),
                 Some(Verdict::Free | Verdict::Note(..) | Verdict::Undo(..)) => {
@@ -369,6 +417,11 @@ impl SparkBounds {
     }
 }
 
+async fn quotas(client: &Client, namespace: &str) -> Result<Vec<ResourceQuota>, ReadError> {
+    let quotas: Api<ResourceQuota> = Api::namespaced(client.clone(), namespace);
+    Ok(quotas.list(&ListParams::default()).await?.items)
+}
+
 /// Executors that run, where the object tells.
 fn running(object: &DynamicObject) -> Option<Replicas> {
     let states = object.data.pointer("/status/executorState")?.as_object()?;
@@ -378,11 +431,8 @@ fn running(object: &DynamicObject) -> Option<Replicas> {
 
 impl Actuator for SparkBounds {
     fn observe(&self, now: Timestamp) -> BoxFuture<'_, TargetReading> {
-        Box::pin(async move {
-            let (namespace, kind) = (self.policy.namespace.as_str(), self.kind.name());
-            let what = Scaled { namespace, api_version: API_VERSION, kind, name: &self.name };
-            reading::look(now, what, self.read(now)).await
-        })
+        let read = async move { self.read(&self.fetch().await?, now).await };
+        Box::pin(reading::look(now, self.what(), read))
     }
 
     fn apply<'a>(&'a self, change: &'a Change, fence: &'a Fence) -> BoxFuture<'a, Result<(), ActuateError>> {
@@ -408,7 +458,8 @@ impl Actuator for SparkBounds {
             None => bounds.moved(change.replicas, change.ceiling),
         };
         let patch = self.patch(Some((&bounds, to)), None, json!({}));
-        let command = format!("kubectl patch {} {} --type merge -p '{patch}'", self.kind.name(), self.name);
+        let command =
+            format!("kubectl patch {} {} --type merge -p '{patch}'", self.kind.resource(), self.name);
         let lines = [Some(self.on_rung()), note, Some(command)].into_iter().flatten();
         Some(lines.chain(self.advice(&bounds)).collect::<Vec<_>>().join("; "))
     }

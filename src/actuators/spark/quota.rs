@@ -34,6 +34,7 @@ pub(super) struct Size {
     cores: f64,
     core_limit: Option<f64>,
     bytes: f64,
+    byte_limit: Option<f64>,
 }
 
 impl Size {
@@ -53,7 +54,46 @@ impl Size {
         let factor = spec.get("memoryOverheadFactor").and_then(Value::as_str).map(str::parse);
         let factor = factor.unwrap_or(Ok(if beside { OVERHEAD_BESIDE } else { OVERHEAD })).ok()?;
         let overhead = text("memoryOverhead").map_or(Some((heap * factor).max(LEAST_OVERHEAD)), bytes)?;
-        Some(Self { cores, core_limit, bytes: heap + overhead })
+        let bytes = heap + overhead;
+        Some(Self { cores, core_limit, bytes, byte_limit: Some(bytes) })
+    }
+
+    /// Of a Pod with this spec.
+    pub(super) fn of_pod(spec: &Value) -> Option<Self> {
+        let containers = spec.get("containers")?.as_array()?;
+        let sum = |pointers: &[String]| -> Option<Option<f64>> {
+            let stated = containers.iter().filter_map(|one| {
+                pointers.iter().find_map(|pointer| one.pointer(pointer).and_then(Value::as_str))
+            });
+            let amounts = stated.map(quantity::read).collect::<Option<Vec<f64>>>()?;
+            Some((!amounts.is_empty()).then(|| amounts.iter().sum()))
+        };
+        let limit = |resource: &str| format!("/resources/limits/{resource}");
+        // A container requests what is its limit, where nothing else is said.
+        let both = |resource: &str| [format!("/resources/requests/{resource}"), limit(resource)];
+        Some(Self {
+            cores: sum(&both("cpu"))?.unwrap_or(0.0),
+            core_limit: sum(&[limit("cpu")])?,
+            bytes: sum(&both("memory"))?.unwrap_or(0.0),
+            byte_limit: sum(&[limit("memory")])?,
+        })
+    }
+
+    /// Of the executors of an application that states them in Spark's own settings alone.
+    pub(super) fn of_conf(conf: &Value) -> Option<Self> {
+        let text = |key: &str| conf.get(key).and_then(Value::as_str);
+        let cores = text("spark.executor.cores").map_or(Some(1.0), quantity::read)?;
+        let cores = text("spark.kubernetes.executor.request.cores").map_or(Some(cores), quantity::read)?;
+        let core_limit = match text("spark.kubernetes.executor.limit.cores") {
+            Some(limit) => Some(quantity::read(limit)?),
+            None => None,
+        };
+        let heap = text("spark.executor.memory").map_or(Some(1024.0 * MIB), bytes)?;
+        let factor = text("spark.executor.memoryOverheadFactor").map_or(Ok(OVERHEAD), str::parse).ok()?;
+        let overhead = (heap * factor).max(LEAST_OVERHEAD);
+        let overhead = text("spark.executor.memoryOverhead").map_or(Some(overhead), bytes)?;
+        let bytes = heap + overhead;
+        Some(Self { cores, core_limit, bytes, byte_limit: Some(bytes) })
     }
 
     fn share(&self, resource: &str) -> Option<f64> {
@@ -61,7 +101,8 @@ impl Size {
             "pods" | "count/pods" => Some(1.0),
             "cpu" | "requests.cpu" => Some(self.cores),
             "limits.cpu" => self.core_limit,
-            "memory" | "requests.memory" | "limits.memory" => Some(self.bytes),
+            "memory" | "requests.memory" => Some(self.bytes),
+            "limits.memory" => self.byte_limit,
             _ => None,
         };
         share.filter(|share| *share > 0.0)
@@ -140,6 +181,38 @@ mod tests {
         );
         assert_eq!(size(json!({"memory": "much"}), "Scala"), None);
         assert_eq!(size(json!({"coreRequest": "much"}), "Scala"), None);
+    }
+
+    #[test]
+    fn a_pod_takes_what_its_containers_ask_for() {
+        let containers = json!([
+            {"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}},
+            {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}},
+            {},
+        ]);
+        let size = Size::of_pod(&json!({"containers": containers})).unwrap();
+        let gib = 1024.0 * MIB;
+        let expected =
+            Size { cores: 1.5, core_limit: Some(1.0), bytes: 2.0 * gib, byte_limit: Some(3.0 * gib) };
+        assert_eq!(size, expected);
+        let odd = json!({"containers": [{"resources": {"requests": {"cpu": "much"}}}]});
+        assert_eq!(Size::of_pod(&odd), None);
+    }
+
+    #[test]
+    fn an_executor_takes_what_its_settings_say() {
+        let conf = json!({
+            "spark.executor.cores": "2", "spark.kubernetes.executor.limit.cores": "3",
+            "spark.executor.memory": "4g", "spark.executor.memoryOverhead": "512m",
+        });
+        let size = Size::of_conf(&conf).unwrap();
+        let bytes = 4608.0 * MIB;
+        let expected = Size { cores: 2.0, core_limit: Some(3.0), bytes, byte_limit: Some(bytes) };
+        assert_eq!(size, expected);
+        let bytes = 1408.0 * MIB;
+        let least = Size { cores: 1.0, core_limit: None, bytes, byte_limit: Some(bytes) };
+        assert_eq!(Size::of_conf(&json!({})), Some(least));
+        assert_eq!(Size::of_conf(&json!({"spark.executor.memory": "much"})), None);
     }
 
     #[rstest]

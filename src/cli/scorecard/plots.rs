@@ -64,6 +64,7 @@ fn a_day(load: &Trace, plant: &Plant, seed: u64) -> anyhow::Result<String> {
         seed,
         judge_from: 2.0 / 3.0,
         rivals: &rivals,
+        self_tuning: false,
         foresight: false,
         recovery: false,
         robustness: false,

@@ -126,6 +126,7 @@ impl Show {
             seed: self.seed,
             judge_from: self.judge_from,
             rivals: &self.rivals.0,
+            self_tuning: !self.quick || course.steps() <= LONG,
             foresight: !self.quick,
             recovery: true,
             robustness: again,

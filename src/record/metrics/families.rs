@@ -18,6 +18,7 @@ use super::super::report::age_seconds;
 use super::tally::{Tally, Write};
 use crate::engine::decision::{Estimate, Stage};
 use crate::engine::observation::{Meaning, Quality, SourceReading};
+use crate::policy::notches::{Knob, SelfTuning};
 use crate::policy::units::{Replicas, records_f64};
 use crate::policy::{Mode, WorkloadId};
 
@@ -133,6 +134,15 @@ const FAMILIES: &[Metric] = &[
     gauge("paused", "1 where the policy is paused", |tally| {
         one(Some(if tally.latest.rules.paused { 1.0 } else { 0.0 }))
     }),
+    gauge(
+        "tuned_notches",
+        "Notches that self-tuning has turned a constant away from the preset's",
+        |tally| {
+            let rules = &tally.latest.rules;
+            let tuned = Knob::iter().filter(|_| rules.tuning == SelfTuning::Auto);
+            tuned.map(|knob| (vec![("knob", knob.into())], f64::from(rules.notches.get(knob)))).collect()
+        },
+    ),
     gauge("backlog_records", "Records not processed yet", |tally| {
         one(estimate(tally).backlog.map(records_f64))
     }),

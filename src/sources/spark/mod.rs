@@ -84,6 +84,7 @@ impl Source for SparkSource {
             let told = self.app.ask(self.query.query.as_deref());
             let (standing, told) = futures::join!(standing, told);
             let mut problems = Vec::new();
+            problems.extend(self.cluster(told.as_ref()).await);
             let standing = standing.map_err(|unknown| problems.push(unknown.to_string())).ok();
             let positions = standing.as_ref().and_then(|standing| self.positions(standing, &mut problems));
             let mut reading = self.view.look(now, Some(&positions)).await;
@@ -118,6 +119,17 @@ impl SparkSource {
             commits.insert(topic.clone(), at.collect());
         }
         Some(Group { state: GroupState::Stable, commits })
+    }
+
+    /// What the cluster's master knows, where the driver does not answer or has no executors.
+    async fn cluster(&self, told: Option<&Result<Told, Trouble>>) -> Option<String> {
+        let master = self.app.master()?;
+        let app = match told {
+            Some(Ok(told)) if told.executors.iter().any(|executor| executor.is_active) => return None,
+            Some(Ok(told)) => Some(told.app.as_str()),
+            Some(Err(_)) | None => None,
+        };
+        Some(master.look().await.map_or_else(|problem| problem, |told| told.of_app(app)))
     }
 
     /// What the query is doing, and how far that can be believed.
