@@ -157,16 +157,17 @@ impl Look {
     }
 
     /// Seconds of processing that were lost since the look before, where `serving` records per second are
-    /// processed when nothing is in the way. Where nothing waits at the end, nothing is known to be lost.
-    pub(crate) fn lost(&self, serving: Option<f64>, stable: bool) -> f64 {
+    /// processed when nothing is in the way. Where nothing waits at the end, but for the next trigger, nothing is
+    /// known to be lost.
+    pub(crate) fn lost(&self, serving: Option<f64>, stopped: bool) -> f64 {
         let Some(over) = self.groups.iter().filter_map(|group| group.over).reduce(f64::max) else {
             return 0.0;
         };
         let consumed = sum(self.groups.iter().map(|group| group.consumed));
-        let waits = self.backlog().unwrap_or(0.0);
+        let waits = self.sizing_backlog().unwrap_or(0.0);
         match (consumed, serving) {
             (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
-            _ if !stable => over,
+            _ if stopped => over,
             // Commits hide a little of what was done.
             (Some(consumed), Some(serving)) if waits > 2.0 * serving => {
                 let lost = over - consumed / serving;

@@ -128,6 +128,12 @@ impl Move {
 }
 
 impl Memory {
+    /// Of a workload of which nothing is known but what one replica processes, in records per second: that as well as
+    /// if it had been measured again and again.
+    pub fn knowing(capacity: f64) -> Self {
+        Self { capacity: CapacityMemory::known(capacity), ..Self::default() }
+    }
+
     /// What is left of it at `now`. A memory from far ahead was written under a wrong clock: waiting for it
     /// could take days. All of it that lies in time is forgotten, and what a replica can do is kept.
     pub(crate) fn by(self, interval: TimeSpan, now: Timestamp) -> Self {

@@ -76,7 +76,7 @@ impl fmt::Display for Turn {
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLittle => f.write_str("the history is too short, or has too many gaps, to be run again"),
+            Self::TooLittle => f.write_str("the history is too short to be run again, or has too many gaps, or a replica's capacity was never measured"),
             Self::Unlike(None) => f.write_str(
                 "the history run again does not resemble what really was, or too little of it was carried out",
             ),

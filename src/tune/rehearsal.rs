@@ -110,8 +110,8 @@ impl Rehearsal {
         let mut bills = Bills::default();
         let mut judged = 0;
         for stretch in &self.stretches {
-            let rules = Rules { notches, capacity_per_replica: Some(stretch.capacity), ..self.rules.clone() };
-            let mut under_way = Loop::new(&stretch.course, &rules, 0);
+            let rules = Rules { notches, ..self.rules.clone() };
+            let mut under_way = Loop::new(&stretch.course, &rules, 0).knowing(stretch.capacity);
             for step in 0..stretch.course.steps() {
                 let before = under_way.moves().len();
                 let moment =
