@@ -9,6 +9,7 @@ mod dry_run;
 mod faults;
 mod fleet;
 mod flink;
+mod flink_application;
 mod flink_operator;
 mod hpa;
 mod keda;
@@ -73,9 +74,12 @@ scenarios! {
     "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for, by_name;
     "spark-history": 2, spark_history::bounds_from_real_runs;
     "flink-slots": 2, flink::too_few_slots;
-    // On a busy machine, Flink's tasks are once in a while not heard of for longer than a step waits.
-    "flink-deployment": 2, flink_operator::in_place, by_name;
+    "flink-deployment": 2, flink_operator::in_place;
     "flink-redeploy": 2, flink_operator::redeploy;
+    "flink-application": 2, flink_application::starts_without_what_is_kept;
+    "flink-application-older": 2, flink_application::starts_with_what_is_kept;
+    "flink-reactive": 2, flink_application::reactive;
+    "flink-session-job": 2, flink_application::session_job;
     "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
