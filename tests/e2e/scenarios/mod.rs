@@ -21,6 +21,7 @@ mod spark_allocator;
 mod spark_apache;
 mod spark_bounds;
 mod spark_history;
+mod spark_lines;
 mod spark_restart;
 mod steady;
 mod storm;
@@ -73,6 +74,9 @@ scenarios! {
     "spark-restart": 3, spark_restart::proved_or_rolled_back;
     "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for, by_name;
     "spark-history": 2, spark_history::bounds_from_real_runs;
+    // Spark's older line is installed on request.
+    "spark-workers-3.5": 3, spark::on_the_older_line, by_name;
+    "spark-answers": 2, spark_lines::record, by_name;
     "flink-slots": 2, flink::too_few_slots;
     "flink-deployment": 2, flink_operator::in_place;
     "flink-redeploy": 2, flink_operator::redeploy;
@@ -119,7 +123,7 @@ scenarios! {
 }
 
 /// Waits for several JVMs to start and to warm up, which takes minutes where they have to share a core.
-async fn patiently<T, F: Future<Output = Result<T>>>(wait: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(wait: impl Fn() -> F) -> Result<T> {
     for _ in 0..3 {
         if let Ok(done) = wait().await {
             return Ok(done);
