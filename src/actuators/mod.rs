@@ -31,10 +31,11 @@ use self::spark::running::RunningApplication;
 use self::spark::workers::Workers;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
-use crate::flink::Clusters;
+use crate::flink::{Clusters, Manner};
 use crate::policy::source::{SourceSpec, SparkQuery};
 use crate::policy::target::{
     HpaTarget, Rung, ScaleTargetRef, ScheduledSparkTarget, SparkClusterTarget, SparkTarget, TargetSpec,
+    Vertices,
 };
 use crate::policy::{Policy, TimeSpan};
 use crate::spark::Apps;
@@ -142,11 +143,11 @@ impl Actuators {
             }
             TargetSpec::FlinkCluster(target) => {
                 let label = format!("{}/{}", target.cluster, target.job);
-                Arc::new(self.for_flink(policy, label, &target.exclude))
+                Arc::new(self.for_flink(policy, label, (&target.exclude, target.vertices)))
             }
             TargetSpec::FlinkDeployment(target) | TargetSpec::FlinkSessionJob(target) => {
                 let label = format!("{}/{}", policy.target.kind(), target.name);
-                Arc::new(self.for_flink(policy, label, &target.exclude))
+                Arc::new(self.for_flink(policy, label, (&target.exclude, target.vertices)))
             }
             TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
                 let app = (spark::Kind::Scheduled, name.as_str());
@@ -183,12 +184,18 @@ impl Actuators {
         self.spark.get(&query(policy)?.app)?.master().cloned()
     }
 
-    fn for_flink(&self, policy: &Policy, label: String, exclude: &[String]) -> flink::JobActuator {
+    fn for_flink(
+        &self,
+        policy: &Policy,
+        label: String,
+        (exclude, vertices): (&[String], Vertices),
+    ) -> flink::JobActuator {
         let namespace = &policy.id.namespace;
         let job = policy.target.flink().ok_or_else(String::new);
         let job = job.and_then(|job| self.flink.watch(namespace, &job));
         let keeper = flink::Keeper::new(self.client.clone(), namespace);
-        flink::JobActuator::new(job, (label, exclude), policy.rules.interval, keeper)
+        let manner = Manner { exclude: exclude.to_vec(), uniform: vertices == Vertices::Uniform };
+        flink::JobActuator::new(job, (label, manner), policy.rules.interval, keeper)
     }
 
     /// What it takes to go by the last runs, where the policy asks for it.

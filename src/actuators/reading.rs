@@ -36,6 +36,7 @@ pub(super) fn reading(now: Timestamp, parts: Parts, progress: Progress) -> Targe
         fence: parts.fence,
         limit: None,
         price: None,
+        binding: None,
     }
 }
 

@@ -150,5 +150,6 @@ fn unread(now: Timestamp, patience: Duration) -> TargetReading {
         fence: None,
         limit: None,
         price: None,
+        binding: None,
     }
 }

@@ -295,6 +295,7 @@ impl Cluster {
             fence: Some(self.fence(&world)),
             limit: None,
             price: price(world.group().runtime()),
+            binding: None,
         }
     }
 }

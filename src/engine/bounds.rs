@@ -53,13 +53,17 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
             let (reason, what) = match limit.cause {
                 LimitCause::Slots => (Reason::SlotsMissing, "there are slots for"),
                 LimitCause::MaxParallelism => (Reason::AtMaxParallelism, "maxParallelism is"),
+                LimitCause::Vertex => (Reason::AtVertexLimit, "the job's vertices can follow up to"),
                 LimitCause::Quarantine => {
                     (Reason::Quarantined, "the job failed again and again with more than")
                 }
                 LimitCause::Quota => (Reason::QuotaReached, "quotas leave room for"),
                 LimitCause::Pending => (Reason::PodsPending, "Pods have been Pending for long at"),
             };
-            let detail = format!("{} needed, {what} {}", draft.to, limit.most);
+            let own = matches!(limit.cause, LimitCause::Vertex | LimitCause::MaxParallelism);
+            let by = draft.binding.as_ref().filter(|_| own).and_then(|binding| binding.limited_by.as_ref());
+            let by = by.map(|by| format!(" ({by})")).unwrap_or_default();
+            let detail = format!("{} needed, {what} {}{by}", draft.to, limit.most);
             draft.set(Stage::Damp, most, reason, detail);
         }
     }

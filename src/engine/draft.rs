@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::decision::{Stage, Step};
-use super::observation::{TargetLimit, TargetReading};
+use super::observation::{Binding, TargetLimit, TargetReading};
 use super::reason::Reason;
 use super::schedule::Floor;
 use crate::policy::units::Replicas;
@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     pub(crate) floor: Floor,
     /// What the target cannot go beyond now.
     pub(crate) limit: Option<TargetLimit>,
+    /// Which part of the target decides what its replicas can do.
+    pub(crate) binding: Option<Binding>,
     /// Every word so far; `None` where nobody reads them.
     pub(crate) trail: Option<Vec<Step>>,
 }
@@ -40,6 +42,7 @@ impl Draft {
             reason: Reason::AtNeed,
             floor: Floor::default(),
             limit: target.limit,
+            binding: target.binding.clone(),
             trail: words.then(Vec::new),
         }
     }
@@ -96,6 +99,7 @@ mod tests {
             reason: Reason::AtNeed,
             floor: Floor::default(),
             limit: None,
+            binding: None,
             trail: Some(Vec::new()),
         };
         let word = || "9 needed, maxReplicas is 6".to_owned();

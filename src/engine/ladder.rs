@@ -1,6 +1,7 @@
 //! The replica counts that make a difference.
 
 use super::look::Look;
+use super::observation::Division;
 use crate::policy::rules::PartitionRule;
 use crate::policy::units::Replicas;
 use crate::policy::{Objective, Rules};
@@ -21,15 +22,22 @@ pub(crate) enum Ladder {
 }
 
 impl Ladder {
-    /// The ladder for a look, by the policy's rule. An objective in records asks for KEDA's counts: any up
+    /// The ladder for a look, by the policy's rule where the work is divided as the partitions are. An objective in records asks for KEDA's counts: any up
     /// to the partitions.
-    pub(crate) fn of(rules: &Rules, look: &Look) -> Self {
+    pub(crate) fn of(rules: &Rules, look: &Look, division: Division) -> Self {
+        let by_lag = matches!(rules.objective, Objective::LagPerReplica { .. });
+        match division {
+            Division::Even if !by_lag => return Self::Free,
+            Division::Parts(parts) if parts > 0 && !by_lag => {
+                return Self::Rungs { partitions: parts, rungs: shares(parts) };
+            }
+            Division::Even | Division::Parts(_) | Division::Partitions => {}
+        }
         let Some(partitions) = look.partitions().filter(|partitions| *partitions > 0) else {
             return Self::Free;
         };
         // With several slots each, n replicas work on partitions as n x slots of one slot would.
         let slots = look.slots();
-        let by_lag = matches!(rules.objective, Objective::LagPerReplica { .. });
         let rungs = match rules.partitions {
             PartitionRule::AllowIdleConsumers => return Self::Free,
             PartitionRule::EvenDistribution => divisors(partitions.div_ceil(slots)),

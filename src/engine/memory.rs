@@ -17,7 +17,7 @@ use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
 use super::holds::Holds;
-use super::observation::{Quality, TargetReading};
+use super::observation::{LimitCause, Quality, TargetLimit, TargetReading};
 use super::tuning::Tuning;
 use crate::policy::units::{Replicas, TimeSpan, seconds_f64};
 
@@ -26,6 +26,9 @@ pub(crate) const MOVES_KEPT: usize = 64;
 
 /// Answers that are later than so many seconds are stale however regularly they come.
 const LATEST: f64 = 300.0;
+
+/// For so many seconds a size that the target did not bear is left alone.
+const QUARANTINED: f64 = 3600.0;
 
 /// A clock that steps back by so many seconds is waited for; by more, it was wrong before.
 const FAR_AHEAD: f64 = 300.0;
@@ -93,6 +96,9 @@ pub struct Memory {
     pub(crate) holds: Holds,
     /// Reversals, decaying.
     pub(crate) flap: Flap,
+    /// What the target did not bear, since when that has been known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quarantine: Option<(Replicas, Timestamp)>,
 }
 
 /// How late a source's answers come. Lateness that stays the same is no staleness.
@@ -144,6 +150,7 @@ impl Memory {
             return;
         }
         self.cost.expect(target.price);
+        self.note_quarantine(target.limit, now);
         let Some(current) = target.current else { return };
         if let Some(before) = self.current {
             let made = Move(now.as_second(), before, current);
@@ -159,6 +166,22 @@ impl Memory {
         while self.moves.front().is_some_and(|oldest| oldest.seconds_ago(now) > 3600.0) {
             self.moves.pop_front();
         }
+    }
+
+    /// A size that the target did not bear is left alone for as long as the target would, had nobody been restarted.
+    fn note_quarantine(&mut self, limit: Option<TargetLimit>, now: Timestamp) {
+        self.quarantine = self.quarantine.filter(|(_, since)| seconds_between(*since, now) < QUARANTINED);
+        if let Some(limit) = limit.filter(|limit| limit.cause == LimitCause::Quarantine) {
+            let since =
+                self.quarantine.filter(|(most, _)| *most == limit.most).map_or(now, |(_, since)| since);
+            self.quarantine = Some((limit.most, since));
+        }
+    }
+
+    /// The limit of a target, or what is remembered where that is less.
+    pub(crate) fn limited(&self, limit: Option<TargetLimit>) -> Option<TargetLimit> {
+        let barred = self.quarantine.map(|(most, _)| TargetLimit { most, cause: LimitCause::Quarantine });
+        limit.into_iter().chain(barred).min_by_key(|limit| limit.most)
     }
 
     fn note_move(&mut self, made: Move, tuning: &Tuning, now: Timestamp) {
@@ -221,4 +244,30 @@ pub(crate) fn since(mark: &mut Option<Timestamp>, holds: bool, now: Timestamp) {
 /// How long `mark` has been set, in seconds; 0 where it is not.
 pub(crate) fn lasted(mark: Option<Timestamp>, now: Timestamp) -> f64 {
     mark.map_or(0.0, |began| seconds_between(began, now).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_target_did_not_bear_is_remembered_for_an_hour_by_whoever_reads_the_memory() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let limit = |most, cause| Some(TargetLimit { most: Replicas(most), cause });
+        let mut memory = Memory::default();
+        memory.note_quarantine(limit(3, LimitCause::Quarantine), at(0));
+        memory.note_quarantine(limit(3, LimitCause::Quarantine), at(600));
+        let written = serde_json::to_string(&memory).unwrap();
+        let mut read: Memory = serde_json::from_str(&written).unwrap();
+        // A target that knows of nothing any more.
+        read.note_quarantine(limit(8, LimitCause::Slots), at(3599));
+        assert_eq!(read.limited(limit(8, LimitCause::Slots)), limit(3, LimitCause::Quarantine));
+        assert_eq!(
+            read.limited(limit(2, LimitCause::Slots)),
+            limit(2, LimitCause::Slots),
+            "the lesser of both"
+        );
+        read.note_quarantine(None, at(3600));
+        assert_eq!(read.limited(None), None);
+    }
 }

@@ -114,6 +114,7 @@ fn decide(
     let mut decision = match (held, observation.target.current) {
         (None, Some(current)) => {
             let mut draft = Draft::new(&observation.target, current, words);
+            draft.limit = memory.limited(draft.limit);
             draft.floor = Floor::of(rules, scheduled.as_ref(), now);
             let sight = stages::has_sight(rules, memory, &trust, now) && trust == Trust::Full;
             let need = stages::run(&mut draft, rules, memory, &belief, &look, &trust, now);

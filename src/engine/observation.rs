@@ -77,6 +77,33 @@ pub struct TargetReading {
     /// What a move of such a target costs, for as long as none was measured; `None` for what is usual of Pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// Which part of the target decides what its replicas can do, where it tells its parts apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+}
+
+/// The part of a target that decides what its replicas can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// What it is called.
+    pub name: String,
+    /// What its work is divided into.
+    pub division: Division,
+    /// Which part could follow no further beyond the target's limit, and why.
+    pub limited_by: Option<String>,
+}
+
+/// What the work of replicas is divided into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Division {
+    /// The partitions of the sources.
+    Partitions,
+    /// So many parts of its own.
+    Parts(u32),
+    /// Any number of replicas shares it evenly.
+    Even,
 }
 
 /// What a move is expected to cost.
@@ -105,8 +132,10 @@ pub struct TargetLimit {
 pub enum LimitCause {
     /// Flink: no more slots are free.
     Slots,
-    /// Flink: the least maxParallelism of the job's vertices.
+    /// Flink: a vertex's maxParallelism.
     MaxParallelism,
+    /// Flink: a vertex whose work cannot be divided any further, or that is left alone.
+    Vertex,
     /// Flink: with more than this the job failed again and again.
     Quarantine,
     /// Spark: a ResourceQuota leaves room for no more executors.

@@ -94,6 +94,8 @@ reasons! {
     SlotsMissing(Limit): "Add TaskManagers, or stop other jobs: it is asked for as soon as slots appear.",
     /// The Flink job cannot have more than its maxParallelism.
     AtMaxParallelism(Limit): "Restart the job from a savepoint with a higher maxParallelism.",
+    /// A vertex of the Flink job can follow no further: its partitions, or that it is left alone, bind all of the job.
+    AtVertexLimit(Limit): "Add partitions, or take the vertex that is named out of exclude and give it more.",
     /// With more parallelism the Flink job failed again and again; it has been given back what it had.
     Quarantined(Limit): "See the job's exceptions: network buffers or memory. It is tried again after an hour.",
     /// A ResourceQuota leaves no room for what the load needs.

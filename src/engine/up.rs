@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 
 use jiff::Timestamp;
 
-use super::decision::Stage;
+use super::decision::{CapacityBasis, Stage};
 use super::draft::Draft;
 use super::estimate::capacity::LEAST_STRAINED;
 use super::estimate::{self, Belief};
@@ -83,6 +83,24 @@ fn stays_late(belief: &Belief, objective: Objective, age: f64, arriving: f64, se
     seconds > 2.0 * belief.raise_seconds && 60.0 * seconds * belief.tuning.late > 2.0 * belief.price
 }
 
+/// Whether waiting any longer would cost more than the move: the work that has come in beyond what is processed, and
+/// that will have by the end of a move made at the next turn, amounts to more replica-seconds than a move costs (ski
+/// rental: Karlin et al. 1988). Where moves are dear the objective is in danger long before. `Some` with both then.
+fn outweighs(
+    belief: &Belief,
+    memory: &Memory,
+    (serving, one): (f64, f64),
+    horizon: f64,
+) -> Option<(f64, f64)> {
+    // Even if they did as much more than believed as they may do less, twice over.
+    let doubt = belief.capacity.mean? / belief.capacity.low?;
+    let from = memory.last_move.and_then(|last| Timestamp::from_second(last.0).ok());
+    let (waits, grows) = memory.rate.excess(serving * doubt * doubt, from)?;
+    let work = (waits + grows * horizon) / one;
+    let known = belief.capacity.basis == CapacityBasis::Measured;
+    (known && work > belief.price).then_some((work, belief.price))
+}
+
 /// Records per second that the busiest partition brings beyond what one replica processes.
 fn hot_excess(belief: &Belief, rate: f64, capacity: f64) -> f64 {
     belief.busiest_share.map_or(0.0, |share| (share * rate - capacity).max(0.0))
@@ -103,8 +121,10 @@ pub(crate) fn known(
     let (age, stop) = (belief.queue_age(rate), belief.raise_stop);
     let arriving = belief.rate.unwrap_or(rate);
     let ahead = age + (1.0 - serving / rate).max(0.0) * (horizon - stop) + stop;
+    let binding = draft.binding.clone();
+    let at = binding.map_or_else(String::new, |binding| format!(" ({} binds)", binding.name));
     let load = format_args!(
-        "{} records/s to be ready for and one replica processes at least {}",
+        "{} records/s to be ready for and one replica processes at least {}{at}",
         number(rate),
         number(low)
     );
@@ -117,16 +137,29 @@ pub(crate) fn known(
     );
     // A partition too hot for a replica slips away at any size: only what the others bring is helped by more.
     let hot = need.hot && rate - hot_excess(belief, rate, mean) <= serving;
+    let outweighs = if hot { None } else { outweighs(belief, memory, (serving, mean), horizon) };
+    let saved = fmt::from_fn(|to: &mut fmt::Formatter<'_>| {
+        let Some((work, price)) = outweighs else { return Ok(()) };
+        let (work, price) = (number(work), number(price));
+        write!(
+            to,
+            "{work} replica-seconds of work will have been left by {current}, where a move costs {price}"
+        )
+    });
     // Where nothing is asked to run, there is nobody to wait for.
     let waits = draft.current.0 == 0
         || arriving > serving && ahead > belief.tuning.usable * objective.max_lag
         || !hot && stays_late(belief, objective, age, arriving, serving);
-    if !(waits || slips(belief, objective, horizon - stop) && !hot) {
+    if !(waits || outweighs.is_some() || slips(belief, objective, horizon - stop) && !hot) {
         draft.hold(Stage::Up, Reason::ObjectiveHolds, format_args!("{load}; {outlook}"));
         return;
     }
     let observed = observed(belief, objective, horizon - stop);
-    let outlook: &dyn Display = if waits { &outlook } else { &observed };
+    let outlook: &dyn Display = match (waits, outweighs) {
+        (true, _) => &outlook,
+        (false, Some(_)) => &saved,
+        (false, None) => &observed,
+    };
     if belief.moving {
         // What piles up while the last move takes effect is no reason for another: only the rate is.
         let alone = Load { rate, backlog: 0.0, deepest: 0.0, catch_up: objective.catch_up };

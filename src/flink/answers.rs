@@ -89,7 +89,24 @@ pub(crate) struct Plan {
 pub(crate) struct Node {
     pub(crate) id: String,
     #[serde(default)]
-    pub(crate) inputs: Vec<serde_json::Value>,
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// How records come to a vertex from another.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Input {
+    /// The other.
+    pub(crate) id: String,
+    /// `HASH`, `REBALANCE`, `RESCALE`, `FORWARD`, `BROADCAST`, `GLOBAL`, `CUSTOM` or `SHUFFLE`.
+    #[serde(default)]
+    pub(crate) ship_strategy: String,
+}
+
+impl Plan {
+    /// Every vertex that records come to, with each way that they come.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (&Node, &Input)> {
+        self.nodes.iter().flat_map(|node| node.inputs.iter().map(move |input| (node, input)))
+    }
 }
 
 /// `/jobs/:id/resource-requirements`: the parallelism asked for, by vertex.

@@ -4,7 +4,7 @@
 //! with numbers is asked for twice, a moment apart, and the first answer thrown away. A metric is asked for only if
 //! it is listed: one unknown name empties the whole answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use super::answers::{
     Requirements, Summed,
 };
 use super::sight::{CLOCKS, Sight, position_of};
+use super::work::Work;
 use super::{Client, FlinkError};
 
 /// How long a JobManager may take to fetch what its tasks have counted.
@@ -78,6 +79,11 @@ pub(super) async fn look(
         checkpoint: checkpoints.and_then(|all| all.latest.completed).map(|one| one.trigger_timestamp),
         // Counters of tasks that have been replaced meanwhile say nothing.
         positions: if primer.timestamps == job.timestamps { positions } else { BTreeMap::new() },
+        partitions: names
+            .iter()
+            .filter_map(|(vertex, names)| Some((vertex.clone(), partitions(names)?)))
+            .collect(),
+        work: Work::default(),
         job,
         resource: None,
     })
@@ -166,6 +172,12 @@ async fn names(client: &Client, job: &Job) -> Result<BTreeMap<String, Vec<String
         all.insert(node.id.clone(), listed.filter(|name| position_of(name).is_some()).collect());
     }
     Ok(all)
+}
+
+/// Kafka partitions that the metrics of a source tell of; `None` where they tell of none.
+fn partitions(names: &[String]) -> Option<u32> {
+    let all: BTreeSet<(String, i32)> = names.iter().filter_map(|name| position_of(name)).collect();
+    u32::try_from(all.len()).ok().filter(|count| *count > 0)
 }
 
 /// Asks for the clocks of vertices that a job's details are silent about: after a rescale they may stay so for minutes

@@ -3,20 +3,23 @@
 
 mod answers;
 mod client;
+mod graph;
 mod look;
 mod resource;
 mod sight;
 mod watch;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub(crate) use self::answers::Requirements;
 use self::client::Client;
+pub(crate) use self::graph::{Cap, Division, Graph, Portion};
 pub(crate) use self::resource::{Finder, OVERRIDES, Obstacle, Overrides, Resource, api, spelt_overrides};
 #[cfg(test)]
 pub(crate) use self::sight::tests::sight as recorded;
-pub(crate) use self::sight::{Phase, Sight};
+pub(crate) use self::sight::{Manner, Phase, Sight};
 pub(crate) use self::watch::JobWatch;
 use self::watch::Way;
 use crate::policy::settings::{FlinkConnection, Limits, Settings};

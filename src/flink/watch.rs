@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::answers::Requirements;
 use super::look::{self, Fixed, Which};
-use super::{Cluster, Clusters, Finder, FlinkError, Obstacle, Resource, Sight};
+use super::work::Work;
+use super::{Cluster, Clusters, Finder, FlinkError, Obstacle, Phase, Resource, Sight};
 
 type Outcome = Result<Arc<Sight>, FlinkError>;
 
@@ -48,6 +49,27 @@ struct Board {
     /// The JobManager that it was seen on.
     cluster: Option<Arc<Cluster>>,
     fixed: Option<Fixed>,
+    /// What the job's vertices were seen to do, and the look since which they are watched.
+    work: Work,
+    since: Option<Arc<Sight>>,
+}
+
+impl Board {
+    /// Takes in what a look shows of the job's work, and gives it what is known by now. Looks without news wait for
+    /// the next.
+    fn learn(&mut self, mut sight: Sight) -> Arc<Sight> {
+        let goes_on = self.since.as_ref().is_some_and(|since| since.leads_to(&sight));
+        let told = goes_on && self.since.as_ref().is_some_and(|since| self.work.watch(since, &sight));
+        if sight.phase() == Phase::Running {
+            self.work.note(&sight);
+        }
+        sight.work = self.work.clone();
+        let sight = Arc::new(sight);
+        if told || !goes_on {
+            self.since = Some(Arc::clone(&sight));
+        }
+        sight
+    }
 }
 
 impl JobWatch {
@@ -108,7 +130,7 @@ impl JobWatch {
         if let Some(before) = board.seen.as_ref().filter(|before| !sight.is_news(before)) {
             sight.fresh_at = before.fresh_at;
         }
-        let sight = Arc::new(sight);
+        let sight = board.learn(sight);
         board.seen = Some(Arc::clone(&sight));
         Ok(sight)
     }

@@ -212,6 +212,7 @@ impl<'a> Eyes<'a> {
             fence: None,
             limit: None,
             price: None,
+            binding: None,
         };
         let observation = Observation { target, sources: Vec::new() };
         let shares = course.plant.shares();

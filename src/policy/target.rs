@@ -207,6 +207,26 @@ pub struct FlinkCluster {
     #[serde(default)]
     #[garde(length(max = 256))]
     pub exclude: Vec<String>,
+    /// How the parallelism of the others follows from the job's.
+    #[serde(default, skip_serializing_if = "Vertices::is_default")]
+    pub vertices: Vertices,
+}
+
+/// How the parallelism of a job's vertices follows from the one that is decided on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Vertices {
+    /// Each gets what it takes beside the vertex that takes the most of its tasks' time.
+    #[default]
+    Proportional,
+    /// All get the same.
+    Uniform,
+}
+
+impl Vertices {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An object of the Flink Kubernetes Operator with a job. Its replicas are the job's parallelism.
@@ -226,6 +246,9 @@ pub struct FlinkResource {
     #[serde(default)]
     #[garde(length(max = 256))]
     pub exclude: Vec<String>,
+    /// How the parallelism of the others follows from the job's.
+    #[serde(default, skip_serializing_if = "Vertices::is_default")]
+    pub vertices: Vertices,
 }
 
 /// A ScheduledSparkApplication whose template's executor bounds follow the load.

@@ -157,6 +157,7 @@ impl Actuator for Actor {
             fence: Some(Fence { uid: "uid".into(), resource_version: "1".into() }),
             limit: None,
             price: None,
+            binding: None,
         };
         Box::pin(async move { reading })
     }

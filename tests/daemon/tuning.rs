@@ -59,7 +59,7 @@ impl World {
         let course: &'static Course = Box::leak(Box::new(course.lived(START.parse().unwrap(), paces)));
         Self {
             course,
-            plant: Running::new(course, 0, 16),
+            plant: Running::new(course, 0, 6),
             sight: Sight::new(course, 1),
             eyes: Eyes::new(course, 300.0),
             seen: None,

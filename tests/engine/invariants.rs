@@ -260,6 +260,7 @@ fn a_target() -> impl Strategy<Value = TargetReading> {
             fence: Some(Fence { uid: "u".to_owned(), resource_version: "1".to_owned() }),
             limit: None,
             price: None,
+            binding: None,
         },
     )
 }

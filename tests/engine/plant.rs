@@ -298,6 +298,7 @@ pub(super) fn target(now: Timestamp, asked: usize, ready: usize) -> TargetReadin
         fence: Some(Fence { uid: "u".to_owned(), resource_version: "1".to_owned() }),
         limit: None,
         price: None,
+        binding: None,
     }
 }
 

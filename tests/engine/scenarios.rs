@@ -277,7 +277,7 @@ fn troubles() -> Run {
     )
 }
 
-/// A target that cannot have all that the load needs: four of anything at first, then six, then all of it, and for a
+/// A target that cannot have all that the load needs: four of anything at first, then six for one reason or another, and for a
 /// minute each it is in no state to be moved.
 fn limited() -> Run {
     let limit = |most, cause| Some(TargetLimit { most: Replicas(most), cause });
@@ -289,11 +289,11 @@ fn limited() -> Run {
         |second, seen| {
             seen.target.limit = match second {
                 0..480 => limit(4, LimitCause::Slots),
-                480..660 => limit(6, LimitCause::MaxParallelism),
+                480..600 => limit(6, LimitCause::MaxParallelism),
+                600..660 => limit(6, LimitCause::Vertex),
                 660..690 => limit(6, LimitCause::Quota),
                 690..720 => limit(6, LimitCause::Pending),
-                720..840 => limit(6, LimitCause::Quarantine),
-                _ => None,
+                _ => limit(6, LimitCause::Quarantine),
             };
             seen.target.hold = match second / 60 {
                 14 => Some(TargetHold::Unfit { problem: "its scheduler moves nothing".to_owned() }),

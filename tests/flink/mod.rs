@@ -20,7 +20,7 @@ use tidegate::actuators::owners::Tenure;
 use tidegate::actuators::{ActuateError, Actuator, Actuators};
 use tidegate::daemon::cycle::Workload;
 use tidegate::engine::observation::{
-    Fence, LimitCause, Meaning, Quality, SourceReading, TargetHold, TargetLimit, TargetReading,
+    Division, Fence, LimitCause, Meaning, Quality, SourceReading, TargetHold, TargetLimit, TargetReading,
 };
 use tidegate::engine::{Change, Memory};
 use tidegate::policy::read::read_policies;
@@ -190,6 +190,57 @@ async fn every_vertex_is_written_in_one_go() {
     let asked = json!({"parallelism": {"lowerBound": 1, "upperBound": 4}});
     let path = format!("PUT /jobs/{}/resource-requirements", manager.jid());
     assert_eq!(manager.sent(), [(path, json!({SOURCE: asked, WORK: asked}))]);
+}
+
+/// Half a minute of work shows which vertex binds: it gets what is asked for, and the others what they take beside it.
+#[tokio::test]
+async fn the_whole_job_follows_the_vertex_that_binds() {
+    let manager = JobManager::recorded("2.2").await;
+    let actuator = manager.actuator(&policy());
+    let at = |second: i64| now() + jiff::SignedDuration::from_secs(second);
+    assert_eq!(actuator.observe(now()).await.binding, None, "nothing is known by one look");
+    assert_eq!(actuator.rung().as_deref(), Some("rescaled in place"));
+    manager.change(&format!("/jobs/{}", manager.jid()), |job| {
+        for (vertex, busy) in job["vertices"].as_array_mut().unwrap().iter_mut().zip([600.0, 45_000.0]) {
+            let metrics = &mut vertex["metrics"];
+            for (name, more) in [("accumulated-busy-time", busy), ("accumulated-idle-time", 60_000.0 - busy)]
+            {
+                metrics[name] = (metrics[name].as_f64().unwrap() + more).into();
+            }
+            for name in ["read-records", "write-records"] {
+                metrics[name] = (metrics[name].as_u64().unwrap() + 9000).into();
+            }
+        }
+    });
+    let reading = actuator.observe(at(30)).await;
+    let binding = reading.binding.unwrap();
+    assert_eq!((binding.name.as_str(), binding.division), ("work -> sink: Writer", Division::Parts(120)));
+    assert_eq!(binding.limited_by.as_deref(), Some("work -> sink: Writer: maxParallelism is 120"));
+    let known = "rescaled in place; of the time that the vertex takes which binds: work -> sink: Writer 100 % (200 \
+                 records per busy second), Source: orders 1 % (15000 records per busy second)";
+    assert_eq!(actuator.rung().as_deref(), Some(known));
+    let plan = "rescaled in place: Source: orders 2 -> 2 (it takes 1 % of what binds), work -> sink: Writer 2 -> 8 (it \
+                binds)";
+    assert_eq!(actuator.plan(&change(8)).as_deref(), Some(plan));
+    actuator.apply(&change(8), &reading.fence.unwrap()).await.unwrap();
+    let bounds = |upper: u32| json!({"parallelism": {"lowerBound": 1, "upperBound": upper}});
+    assert_eq!(manager.sent()[0].1, json!({SOURCE: bounds(2), WORK: bounds(8)}));
+}
+
+/// Where the policy says so all vertices get the same, and nothing is said of one that binds.
+#[tokio::test]
+async fn all_vertices_alike_where_that_is_asked_for() {
+    let manager = JobManager::recorded("2.2").await;
+    let mut policy = policy();
+    let target = json!({"flinkCluster": {"cluster": "main", "job": "orders", "vertices": "Uniform"}});
+    policy.target = serde_json::from_value(target).unwrap();
+    let actuator = manager.actuator(&policy);
+    let fence = actuator.observe(now()).await.fence.unwrap();
+    let plan = actuator.plan(&change(8)).unwrap();
+    assert!(plan.contains("Source: orders 2 -> 8 (as all of them)"), "{plan}");
+    actuator.apply(&change(8), &fence).await.unwrap();
+    let asked = json!({"parallelism": {"lowerBound": 1, "upperBound": 8}});
+    assert_eq!(manager.sent()[0].1, json!({SOURCE: asked, WORK: asked}));
 }
 
 #[tokio::test]

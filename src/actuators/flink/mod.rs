@@ -25,7 +25,7 @@ use super::reading::{self, Parts};
 use super::{ActuateError, Actuator};
 use crate::engine::Change;
 use crate::engine::observation::{Fence, Quality, TargetHold, TargetReading};
-use crate::flink::{FlinkError, JobWatch, Obstacle, Phase, Requirements, Resource, Sight};
+use crate::flink::{FlinkError, JobWatch, Manner, Obstacle, Phase, Portion, Requirements, Resource, Sight};
 use crate::policy::{Replicas, TimeSpan};
 
 /// Moves one job's parallelism.
@@ -33,7 +33,7 @@ pub struct JobActuator {
     /// Or the name of a JobManager that the settings do not have.
     job: Result<Arc<JobWatch>, String>,
     label: String,
-    exclude: Vec<String>,
+    manner: Manner,
     max_age: Duration,
     keeper: Keeper,
     /// The last write, until its outcome is known.
@@ -78,14 +78,14 @@ impl JobActuator {
     /// An actuator for a job, called `label`, which is looked at once per `interval`. Asks nothing yet.
     pub(super) fn new(
         job: Result<Arc<JobWatch>, String>,
-        (label, exclude): (String, &[String]),
+        (label, manner): (String, Manner),
         interval: TimeSpan,
         keeper: Keeper,
     ) -> Self {
         Self {
             job,
             label,
-            exclude: exclude.to_vec(),
+            manner,
             max_age: interval.0 * 7 / 8,
             keeper,
             asked: Mutex::default(),
@@ -133,7 +133,7 @@ impl JobActuator {
         let (label, parallelism) = (&self.label, asked.parallelism);
         let seconds = sight.at.duration_since(asked.at).as_secs_f64();
         let others = sight.version().is_none_or(|(jid, _)| jid != asked.jid)
-            || sight.asked(&self.exclude) != Some(parallelism);
+            || sight.scale(&self.manner) != Some(parallelism);
         if others {
             tracing::info!("flink job {label}: somebody else has asked for something else meanwhile");
             *pending = None;
@@ -143,24 +143,25 @@ impl JobActuator {
             );
             *pending = None;
         } else if seconds > LONG && !asked.told {
-            let runs = sight.present(&self.exclude).map_or("?".to_owned(), |runs| runs.to_string());
+            let runs = sight.present(&self.manner).map_or("?".to_owned(), |runs| runs.to_string());
             tracing::warn!("flink job {label}: asked for {parallelism} {seconds:.0} s ago, runs at {runs}");
             asked.told = true;
         }
     }
 
     fn judge(&self, sight: &Sight, now: Timestamp) -> TargetReading {
-        let (exclude, route) = (&self.exclude, Route::of(sight));
+        let (manner, route) = (&self.manner, Route::of(sight));
         let hold = self.hold(sight, &route, now);
         // Where no way is open, it is still told what the scheduler is asked for.
         let route = route.unwrap_or(Route::InPlace);
-        let (current, fence) = (route.current(sight, exclude), fence(sight, route));
+        let (current, fence) = (route.current(sight, manner), fence(sight, route));
         let parts = Parts { current, hold, fence, ..Parts::default() };
         let quarantine = lock(&self.quarantine).and_then(|quarantine| quarantine.limit(now));
         TargetReading {
-            limit: quarantine.into_iter().chain(route.limit(sight, exclude)).min_by_key(|limit| limit.most),
+            limit: quarantine.into_iter().chain(route.limit(sight, manner)).min_by_key(|limit| limit.most),
             price: Some(route.price(sight)),
-            ..reading::reading(sight.at, parts, route.progress(sight, exclude))
+            binding: route.binding(sight, manner),
+            ..reading::reading(sight.at, parts, route.progress(sight, manner))
         }
     }
 
@@ -168,7 +169,7 @@ impl JobActuator {
         if let Some(hold) = sight.resource().and_then(|resource| stands_against(resource, route, now)) {
             return Some(hold);
         }
-        let strangers = sight.strangers(&self.exclude);
+        let strangers = sight.strangers(&self.manner.exclude);
         let (resting, rival) = (sight.cooldown(), sight.rival());
         let unfit = |problem: String| Some(TargetHold::Unfit { problem });
         match (sight.phase(), route) {
@@ -176,7 +177,7 @@ impl JobActuator {
             (Phase::Running, Err(problem)) => unfit(problem.clone()),
             (Phase::Passing(what), _) => Some(TargetHold::Unsettled { what }),
             (Phase::Running, Ok(_)) if rival.is_some() => rival.map(|owner| TargetHold::Owned { owner }),
-            (Phase::Running, Ok(Route::TaskManagers)) if !self.exclude.is_empty() => {
+            (Phase::Running, Ok(Route::TaskManagers)) if !self.manner.exclude.is_empty() => {
                 unfit("exclude keeps vertices back, and reactive mode moves all of them".to_owned())
             }
             (Phase::Running, Ok(_)) if !strangers.is_empty() => {
@@ -223,9 +224,7 @@ impl JobActuator {
                 let wish = if route == Route::TaskManagers {
                     Wish::TaskManagers(change.replicas)
                 } else {
-                    Wish::Overrides(
-                        sight.redeployed(&overrides(), &self.exclude, change.replicas).overrides(),
-                    )
+                    Wish::Overrides(sight.redeployed(&overrides(), &self.manner, change.replicas).overrides())
                 };
                 self.keeper.keep(job, &wish, object).await
             }
@@ -240,9 +239,9 @@ impl JobActuator {
         parallelism: Replicas,
         (jid, requirements): (&str, &str),
     ) -> Result<(), ActuateError> {
-        let wanted = sight.wanted(&self.exclude, parallelism).ok_or(ActuateError::Conflict)?;
+        let wanted = sight.wanted(&self.manner, parallelism).ok_or(ActuateError::Conflict)?;
         self.require(job, &wanted, (jid, requirements)).await?;
-        *lock(&self.trial) = Trial::of(sight, parallelism, sight.asked(&self.exclude));
+        *lock(&self.trial) = Trial::of(sight, parallelism, sight.scale(&self.manner));
         *lock(&self.asked) = Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, told: false });
         if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
             // The job has it; what follows is for the next one.
@@ -308,7 +307,7 @@ impl JobActuator {
         let failed = lock(&self.trial).take_if(|trial| trial.has_failed());
         let Some((trial, (jid, version))) = failed.zip(sight.version()) else { return Ok(()) };
         let quarantine = trial.quarantine(now);
-        if sight.asked(&self.exclude) != quarantine.map(|quarantine| quarantine.parallelism) {
+        if sight.scale(&self.manner) != quarantine.map(|quarantine| quarantine.parallelism) {
             return Ok(());
         }
         self.require(job, &trial.before, (&jid, &version)).await?;
@@ -406,6 +405,22 @@ impl Actuator for JobActuator {
 
     fn tend(&self, now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
         Box::pin(self.give_back(now))
+    }
+
+    fn rung(&self) -> Option<String> {
+        let sight = self.job.as_ref().ok()?.seen()?;
+        let route = Route::of(&sight).ok()?;
+        let known = route.graph(&sight, &self.manner).and_then(|graph| graph.words());
+        Some(known.map_or_else(|| route.words().to_owned(), |known| format!("{}; {known}", route.words())))
+    }
+
+    fn plan(&self, change: &Change) -> Option<String> {
+        let sight = self.job.as_ref().ok()?.seen()?;
+        let route = Route::of(&sight).ok()?;
+        let portions = route.graph(&sight, &self.manner)?.portions(change.replicas.0);
+        let one = |one: &Portion| format!("{} {} -> {} ({})", one.name, one.from, one.to, one.why);
+        let all: Vec<String> = portions.iter().map(one).collect();
+        (route != Route::TaskManagers).then(|| format!("{}: {}", route.words(), all.join(", ")))
     }
 
     fn advice(&self) -> Option<String> {

@@ -1,8 +1,8 @@
 //! How a job can be moved, and what follows from that: pure.
 
 use crate::actuators::progress::Progress;
-use crate::engine::observation::{LimitCause, Price, TargetLimit};
-use crate::flink::{Phase, Resource, Sight};
+use crate::engine::observation::{self, Binding, LimitCause, Price, TargetLimit};
+use crate::flink::{Cap, Division, Graph, Manner, Overrides, Phase, Resource, Sight};
 use crate::policy::Replicas;
 use crate::policy::source::FlinkKind;
 
@@ -32,11 +32,32 @@ impl Route {
         }
     }
 
-    /// What is asked for.
-    pub(super) fn current(self, sight: &Sight, exclude: &[String]) -> Option<Replicas> {
+    /// What is done, in words.
+    pub(super) fn words(self) -> &'static str {
         match self {
-            Self::InPlace => sight.asked(exclude),
-            Self::Redeploy => sight.deployed(&sight.resource()?.overrides(), exclude),
+            Self::InPlace => "rescaled in place",
+            Self::Redeploy => "deployed anew with other overrides",
+            Self::TaskManagers => "given other TaskManagers",
+        }
+    }
+
+    /// The job as a graph, by what is asked for its vertices this way.
+    pub(super) fn graph(self, sight: &Sight, manner: &Manner) -> Option<Graph> {
+        match self {
+            Self::InPlace => sight.graph(manner),
+            Self::Redeploy => Some(sight.deployed_graph(manner, &overrides(sight))),
+            // It gives every vertex all slots.
+            Self::TaskManagers => {
+                let uniform = Manner { uniform: true, ..manner.clone() };
+                Some(sight.deployed_graph(&uniform, &Overrides::default()))
+            }
+        }
+    }
+
+    /// What is asked for.
+    pub(super) fn current(self, sight: &Sight, manner: &Manner) -> Option<Replicas> {
+        match self {
+            Self::InPlace | Self::Redeploy => self.graph(sight, manner)?.scale().map(Replicas),
             Self::TaskManagers => {
                 Some(sight.resource()?.taskmanagers().unwrap_or_else(|| sight.taskmanagers()))
             }
@@ -44,36 +65,49 @@ impl Route {
     }
 
     /// How far the job is.
-    pub(super) fn progress(self, sight: &Sight, exclude: &[String]) -> Progress {
+    pub(super) fn progress(self, sight: &Sight, manner: &Manner) -> Progress {
         let running = sight.phase() == Phase::Running;
         let (ready, reached) = match self {
-            Self::InPlace => (sight.present(exclude), sight.reached()),
+            Self::InPlace => (sight.present(manner), sight.reached()),
             Self::Redeploy => {
-                let overrides = sight.resource().map(|resource| resource.overrides()).unwrap_or_default();
-                (sight.present(exclude), sight.runs_with(&overrides))
+                let overrides = overrides(sight);
+                (sight.deployed_present(manner, &overrides), sight.runs_with(&overrides))
             }
             Self::TaskManagers => {
                 let ready = Some(sight.taskmanagers());
-                (ready, ready == self.current(sight, exclude) && sight.slots_are_all_taken())
+                (ready, ready == self.current(sight, manner) && sight.slots_are_all_taken())
             }
         };
         Progress { ready: ready.filter(|_| running), settled: running && reached, rolling_out: false }
     }
 
     /// The lesser of what the slots and what the vertices allow.
-    pub(super) fn limit(self, sight: &Sight, exclude: &[String]) -> Option<TargetLimit> {
-        let own = sight.max_parallelism(exclude);
-        let (slots, own) = match self {
-            Self::InPlace => (sight.feasible(exclude), own),
-            Self::Redeploy => (None, own),
-            Self::TaskManagers => {
-                let each = sight.slots_of_a_taskmanager().unwrap_or(1).max(1);
-                (None, own.map(|own| Replicas(own.0.div_ceil(each))))
-            }
-        };
+    pub(super) fn limit(self, sight: &Sight, manner: &Manner) -> Option<TargetLimit> {
+        let slots = sight.feasible(manner).filter(|_| self == Self::InPlace);
         let slots = slots.map(|most| TargetLimit { most, cause: LimitCause::Slots });
-        let own = own.map(|most| TargetLimit { most, cause: LimitCause::MaxParallelism });
+        let each =
+            if self == Self::TaskManagers { sight.slots_of_a_taskmanager().unwrap_or(1).max(1) } else { 1 };
+        let own =
+            self.graph(sight, manner).and_then(|graph| graph.most()).map(|(most, _, cap)| TargetLimit {
+                most: Replicas(most.div_ceil(each)),
+                cause: match cap {
+                    Cap::MaxParallelism(_) => LimitCause::MaxParallelism,
+                    Cap::Partitions(_) | Cap::Kept(_) => LimitCause::Vertex,
+                },
+            });
         slots.into_iter().chain(own).min_by_key(|limit| limit.most)
+    }
+
+    /// Which vertex decides what the job can do, where it is known.
+    pub(super) fn binding(self, sight: &Sight, manner: &Manner) -> Option<Binding> {
+        let graph = self.graph(sight, manner)?;
+        let limited_by = graph.most().map(|(_, vertex, cap)| format!("{vertex}: {cap}"));
+        let division = match graph.division() {
+            Division::Partitions => observation::Division::Partitions,
+            Division::KeyGroups(groups) => observation::Division::Parts(groups),
+            Division::Even => observation::Division::Even,
+        };
+        Some(Binding { name: graph.binding()?, division, limited_by })
     }
 
     /// What a move costs until one was measured: what was processed since the last checkpoint is read again in any
@@ -88,6 +122,11 @@ impl Route {
         };
         Price { raise_seconds: raise, lower_seconds: lower + interval / 2.0 }
     }
+}
+
+/// What the operator's object keeps.
+fn overrides(sight: &Sight) -> Overrides {
+    sight.resource().map(|resource| resource.overrides()).unwrap_or_default()
 }
 
 /// Whether a redeploy keeps the job's state and takes what it is given.

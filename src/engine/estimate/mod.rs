@@ -19,7 +19,7 @@ use super::holds::{self, Arrived};
 use super::ladder::Ladder;
 use super::look::{Look, most};
 use super::memory::{Memory, lasted, since};
-use super::observation::{GroupState, Observation, SourceReading, TargetHold};
+use super::observation::{Division, GroupState, Observation, SourceReading, TargetHold};
 use super::size;
 use super::trust::Trust;
 use super::tuning::Tuning;
@@ -192,6 +192,9 @@ pub(crate) fn believe(
         let drift = memory.rate.drift();
         memory.margin.bound(&tuning, (rate, drift), reach, now)
     });
+    let division = seen.target.binding.as_ref().map_or(Division::Partitions, |binding| binding.division);
+    // What lies in which partition tells nothing of work that is divided anew.
+    let by_partitions = division == Division::Partitions;
     let share = known(look.busiest_share());
     let smoothed = match (memory.rate.share, share) {
         (Some(before), Some(now)) => Some(before + SHARE_WEIGHT * (now - before)),
@@ -218,13 +221,13 @@ pub(crate) fn believe(
         price: memory.cost.price(&tuning),
         tuning,
         ready_age: ready_age(rules, memory),
-        ladder: Ladder::of(rules, look),
-        busiest_share: smoothed,
+        ladder: Ladder::of(rules, look, division),
+        busiest_share: if by_partitions { smoothed } else { Some(0.0) },
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving,
         bound: memory.effect.bound(now).filter(|_| matches!(rules.objective, Objective::MaxLag { .. })),
         demand: known(look.demand),
-        deepest: look.deepest(),
+        deepest: if by_partitions { look.deepest() } else { 0.0 },
     };
     if fresh {
         note_holds(rules, memory, &belief, now);

@@ -16,6 +16,8 @@ pub(crate) const WINDOW: f64 = 60.0;
 
 /// The time constant of what is usual.
 const USUAL_SECONDS: f64 = 1800.0;
+/// A load that is so many times what it was has taken a step.
+const STEP: f64 = 1.5;
 /// The load rises where it is so many times the usual.
 const RISING: f64 = 1.1;
 
@@ -93,6 +95,21 @@ impl RateMemory {
             }
         }
         None
+    }
+
+    /// Records by which the arrivals have exceeded `serving` records per second since `from`, in the latest samples
+    /// without a break, and what they exceed it by each second, the lesser of the last two. `None` where not both of
+    /// these have, for a single sample may be a batch; and where they are no new height, for what swings comes down
+    /// again by itself.
+    pub(crate) fn excess(&self, serving: f64, from: Option<Timestamp>) -> Option<(f64, f64)> {
+        let rate = |sample: &Sample| sample.arrived / sample.seconds;
+        let since = |sample: &&Sample| from.is_none_or(|from| sample.at > from);
+        let run = self.samples.iter().rev().take_while(|sample| since(sample) && rate(sample) > serving);
+        let steady = run.clone().take(2).map(rate).reduce(f64::min)?;
+        let mut before = self.samples.iter().rev().skip(run.clone().count()).map(rate).peekable();
+        let is_new = before.peek().is_some() && before.all(|before| STEP * before < steady);
+        let waits = run.clone().map(|sample| sample.arrived - serving * sample.seconds).sum();
+        (is_new && run.count() >= 2).then_some((waits, steady - serving))
     }
 
     /// The latest sample's rate, where nothing like it has been seen lately: perhaps a step, of which
@@ -187,6 +204,19 @@ mod tests {
         let (memory, now) = fed(&[1200.0, 1200.0, 300.0, 300.0]);
         assert!(close(memory.arrivals(WINDOW, now).unwrap(), 750.0));
         assert!(close(memory.arrivals(30.0, now).unwrap(), 300.0));
+    }
+
+    #[test]
+    fn an_excess_takes_two_samples_of_a_new_height() {
+        let excess = |rates: &[f64], from| fed(rates).0.excess(400.0, from);
+        assert_eq!(excess(&[300.0, 1200.0], None), None, "perhaps a batch");
+        assert_eq!(excess(&[300.0, 1200.0, 1200.0, 300.0], None), None);
+        assert_eq!(excess(&[1200.0, 300.0, 900.0, 1200.0], None), None, "it has been there before");
+        let (waits, grows) = excess(&[300.0, 300.0, 900.0, 1200.0], None).unwrap();
+        assert!(close(waits, 15.0 * (500.0 + 800.0)) && close(grows, 500.0), "{waits} {grows}");
+        let since = Timestamp::from_second(30).ok();
+        let (waits, _) = excess(&[300.0, 410.0, 600.0, 600.0], since).unwrap();
+        assert!(close(waits, 15.0 * 400.0), "what was before a move was another size's: {waits}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a job runs with where no scheduler is asked: overrides of a deployment, TaskManagers of reactive mode.
 
-use super::{Requirement, Sight, most_of};
+use super::{Sight, most_of};
 use crate::flink::Overrides;
-use crate::flink::answers::{Bounds, Requirements};
+use crate::flink::answers::Requirements;
 use crate::policy::Replicas;
 
 impl Sight {
@@ -43,31 +43,10 @@ impl Sight {
         vertices.map(|vertex| (vertex.id.clone(), one(vertex))).collect()
     }
 
-    /// The parallelism that the vertices that are moved are deployed with: the most of it.
-    pub(crate) fn deployed(&self, overrides: &Overrides, exclude: &[String]) -> Option<Replicas> {
-        let all = self.deployment(overrides);
-        self.moved(exclude).filter_map(|vertex| all.get(&vertex.id)).max().copied().map(Replicas)
-    }
-
     /// Whether every vertex has what it is to be deployed with.
     pub(crate) fn runs_with(&self, overrides: &Overrides) -> bool {
         let all = self.deployment(overrides);
         self.job.vertices.iter().all(|vertex| all.get(&vertex.id) == Some(&vertex.parallelism))
-    }
-
-    /// Overrides with `parallelism` for the vertices that are moved, as requirements.
-    pub(crate) fn redeployed(
-        &self,
-        overrides: &Overrides,
-        exclude: &[String],
-        parallelism: Replicas,
-    ) -> Requirements {
-        let mut all = self.deployment(overrides);
-        for vertex in self.moved(exclude) {
-            all.insert(vertex.id.clone(), parallelism.0.clamp(1, most_of(vertex)));
-        }
-        let bounds = |upper_bound| Requirement { parallelism: Bounds { lower_bound: 1, upper_bound } };
-        Requirements(all.into_iter().map(|(id, count)| (id, bounds(count))).collect())
     }
 
     /// TaskManagers that are there.

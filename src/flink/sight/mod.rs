@@ -1,15 +1,18 @@
 //! What one look at a job showed, and what follows from it: pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::answers::{Config, Counters, Failure, Job, Overview, Requirement, Requirements, Summed, Vertex};
 use super::resource::{Overrides, Resource};
-use crate::policy::Replicas;
+use super::work::Work;
 
 mod deployed;
+mod whole;
+
+pub(crate) use self::whole::Manner;
 
 /// The first Flink that takes other resource requirements for a running job.
 const LEAST_VERSION: (u32, u32) = (1, 18);
@@ -42,6 +45,10 @@ pub(crate) struct Sight {
     pub(super) failure: Option<Failure>,
     /// Offset of the next record of each partition, by [`topic_key`].
     pub(super) positions: BTreeMap<(String, i32), i64>,
+    /// Kafka partitions that each source vertex reads, by its id.
+    pub(super) partitions: BTreeMap<String, u32>,
+    /// What its vertices were seen to do until now.
+    pub(super) work: Work,
     /// The operator's object that the job belongs to, as it stood just before.
     pub(super) resource: Option<Arc<Resource>>,
 }
@@ -145,6 +152,12 @@ impl Sight {
         says("scaling.enabled", "false").is_none().then(|| format!("Flink's autoscaler ({on}: true)"))
     }
 
+    /// Seconds since the job came into its state of work, by the JobManager's clock.
+    pub(super) fn runs_for(&self) -> f64 {
+        let since = self.job.timestamps.get("RUNNING").copied().filter(|at| *at > 0);
+        since.map_or(0.0, |since| millis(self.job.now.saturating_sub(since)))
+    }
+
     /// Seconds for which the adaptive scheduler still rests after its last rescale; 0 where it does not.
     pub(crate) fn cooldown(&self) -> f64 {
         let keys = [
@@ -157,18 +170,6 @@ impl Sight {
         (set.unwrap_or(COOLDOWN) - rested).max(0.0)
     }
 
-    /// The parallelism asked for, over the vertices that are moved: the most of it.
-    pub(crate) fn asked(&self, exclude: &[String]) -> Option<Replicas> {
-        let asked = self.requirements.as_ref().ok()?;
-        let moved = self.moved(exclude).filter_map(|vertex| asked.0.get(&vertex.id));
-        moved.map(|one| one.parallelism.upper_bound).max().map(Replicas)
-    }
-
-    /// The parallelism that there is, over the vertices that are moved: the least of it.
-    pub(crate) fn present(&self, exclude: &[String]) -> Option<Replicas> {
-        self.moved(exclude).map(|vertex| vertex.parallelism).min().map(Replicas)
-    }
-
     /// Whether every vertex has what is asked for it.
     pub(crate) fn reached(&self) -> bool {
         self.requirements.as_ref().is_ok_and(|asked| {
@@ -178,46 +179,9 @@ impl Sight {
         })
     }
 
-    /// The least maxParallelism of the vertices that are moved.
-    pub(crate) fn max_parallelism(&self, exclude: &[String]) -> Option<Replicas> {
-        let most = self.moved(exclude).filter_map(|vertex| u32::try_from(vertex.max_parallelism).ok());
-        most.filter(|most| *most > 0).min().map(Replicas)
-    }
-
-    /// The parallelism that the free slots and the job's own allow for the vertices that are moved: each slot
-    /// sharing group takes as many slots as its widest vertex has tasks. `None` where slots are made on demand.
-    pub(crate) fn feasible(&self, exclude: &[String]) -> Option<Replicas> {
-        if self.makes_slots() {
-            return None;
-        }
-        let moved: BTreeSet<&str> = self.moved(exclude).map(|vertex| vertex.id.as_str()).collect();
-        let mut groups: BTreeMap<&str, (u32, u32, bool)> = BTreeMap::new();
-        for vertex in &self.job.vertices {
-            let group = groups.entry(&vertex.slot_sharing_group_id).or_default();
-            let is_moved = moved.contains(vertex.id.as_str());
-            group.0 = group.0.max(vertex.parallelism);
-            group.1 = group.1.max(if is_moved { 0 } else { vertex.parallelism });
-            group.2 |= is_moved;
-        }
-        let used: u32 = groups.values().map(|(widest, ..)| *widest).sum();
-        let have = self.overview.slots_available.saturating_add(used);
-        let takes = |parallelism: u32| -> u32 {
-            let group =
-                |(_, kept, moves): &(u32, u32, bool)| if *moves { parallelism.max(*kept) } else { *kept };
-            groups.values().map(group).fold(0, u32::saturating_add)
-        };
-        (0..=have).rev().find(|parallelism| takes(*parallelism) <= have).map(Replicas)
-    }
-
     /// Whether the resource manager starts TaskManagers itself, as on native Kubernetes.
     fn makes_slots(&self) -> bool {
         self.config.get("kubernetes.cluster-id").is_some() || self.config.get("yarn.application.id").is_some()
-    }
-
-    fn moved<'a>(&'a self, exclude: &'a [String]) -> impl Iterator<Item = &'a Vertex> {
-        let excluded =
-            |vertex: &Vertex| exclude.iter().any(|name| *name == vertex.name || *name == vertex.id);
-        self.job.vertices.iter().filter(move |vertex| !excluded(vertex))
     }
 
     /// What names a vertex in `exclude` that the job does not have.
@@ -226,18 +190,6 @@ impl Sight {
             self.job.vertices.iter().any(|vertex| vertex.name == **name || vertex.id == **name)
         };
         exclude.iter().filter(|name| !known(name)).cloned().collect()
-    }
-
-    /// The requirements with `parallelism` for the vertices that are moved. Lower bounds are never raised: a job
-    /// that insists on more than there is does not survive the loss of a TaskManager.
-    pub(crate) fn wanted(&self, exclude: &[String], parallelism: Replicas) -> Option<Requirements> {
-        let mut asked = self.requirements.as_ref().ok()?.clone();
-        for vertex in self.moved(exclude) {
-            let bounds = &mut asked.0.get_mut(&vertex.id)?.parallelism;
-            bounds.upper_bound = parallelism.0.clamp(1, most_of(vertex));
-            bounds.lower_bound = bounds.lower_bound.min(bounds.upper_bound).max(1);
-        }
-        Some(asked)
     }
 
     /// What a write is fenced with: the job's id, and the requirements in force.
@@ -265,7 +217,7 @@ impl Sight {
     /// What `kept` says of this job's vertices and is more than what is asked for them now, as far as it can be had:
     /// requirements that give it back. `None` where nothing is lost.
     pub(crate) fn given_back(&self, kept: &Overrides) -> Option<Requirements> {
-        let most = self.feasible(&[]).map_or(u32::MAX, |most| most.0);
+        let most = self.feasible(&Manner::default()).map_or(u32::MAX, |most| most.0);
         let mut asked = self.requirements.as_ref().ok()?.clone();
         let before = asked.clone();
         for vertex in &self.job.vertices {
@@ -343,12 +295,13 @@ impl Sight {
 /// The busy share of the time between two readings of one vertex's counters. While a task waits for those after it,
 /// Flink moves up to a second to and fro between busy and backpressured: less of either than before is none.
 fn share(then: &Counters, now: &Counters) -> Option<f64> {
-    let since = |now: Option<f64>, then: Option<f64>| Some((now? - then?).max(0.0));
-    let busy = since(now.accumulated_busy_time, then.accumulated_busy_time)?;
-    let idle = since(now.accumulated_idle_time, then.accumulated_idle_time)?;
-    let waiting = since(now.accumulated_backpressured_time, then.accumulated_backpressured_time)?;
-    let all = busy + idle + waiting;
+    let all = now.time_since(then)?;
+    let busy = now.busy_since(then)?;
     (all > 0.0).then(|| busy / all)
+}
+
+fn since(now: Option<f64>, then: Option<f64>) -> Option<f64> {
+    Some((now? - then?).max(0.0))
 }
 
 impl Counters {
@@ -365,6 +318,18 @@ impl Counters {
             self.accumulated_backpressured_time = waiting.sum;
             (self.read_records_complete, self.write_records_complete) = (true, true);
         }
+    }
+
+    /// Milliseconds that the tasks were busy since `then`, together.
+    pub(super) fn busy_since(&self, then: &Self) -> Option<f64> {
+        since(self.accumulated_busy_time, then.accumulated_busy_time)
+    }
+
+    /// Milliseconds that passed on the tasks' clocks since `then`, together.
+    pub(super) fn time_since(&self, then: &Self) -> Option<f64> {
+        let idle = since(self.accumulated_idle_time, then.accumulated_idle_time)?;
+        let waiting = since(self.accumulated_backpressured_time, then.accumulated_backpressured_time)?;
+        Some(self.busy_since(then)? + idle + waiting)
     }
 
     /// Every task has told its own.

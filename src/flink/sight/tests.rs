@@ -4,7 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::super::answers::{CheckpointConfig, Checkpoints, Exceptions, Greatest, Jobs, Name, Overview};
+use super::super::graph::Cap;
 use super::*;
+use crate::policy::Replicas;
 
 const LINES: [&str; 2] = ["1.20", "2.2"];
 
@@ -33,6 +35,8 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
         failure: None,
         checkpoint: checkpoints.latest.completed.map(|one| one.trigger_timestamp),
         positions: offsets.into_iter().filter_map(position).collect(),
+        partitions: BTreeMap::new(),
+        work: Work::default(),
         resource: None,
     }
 }
@@ -43,10 +47,12 @@ fn what_both_lines_answer_is_understood() {
         let seen = sight(line, "job");
         assert_eq!(seen.phase(), Phase::Running, "{line}");
         assert_eq!(seen.unfit(), None, "{line}");
-        assert_eq!((seen.asked(&[]), seen.present(&[])), (Some(Replicas(2)), Some(Replicas(2))), "{line}");
+        let all = Manner::default();
+        assert_eq!((seen.scale(&all), seen.present(&all)), (Some(Replicas(2)), Some(Replicas(2))), "{line}");
         assert!(seen.reached(), "{line}");
-        assert_eq!(seen.max_parallelism(&[]), Some(Replicas(120)), "{line}");
-        assert_eq!(seen.feasible(&[]), Some(Replicas(8)), "two slots of its own and six free ones: {line}");
+        let (most, _, cap) = seen.graph(&all).unwrap().most().unwrap();
+        assert_eq!((most, cap), (120, Cap::MaxParallelism(120)), "{line}");
+        assert_eq!(seen.feasible(&all), Some(Replicas(8)), "two slots of its own and six free ones: {line}");
         assert!(
             (0..4).all(|partition| seen.position("orders", partition).is_some_and(|next| next > 0)),
             "{line}"
@@ -192,11 +198,12 @@ fn the_scheduler_rests_after_a_rescale() {
 fn slots_are_counted_by_sharing_group() {
     let mut seen = sight("2.2", "job");
     seen.job.vertices[0].slot_sharing_group_id = "other".to_owned();
-    assert_eq!(seen.feasible(&[]), Some(Replicas(5)), "two groups of two and six free: ten for both");
-    let kept = ["Source: orders".to_owned()];
+    let all = Manner::default();
+    assert_eq!(seen.feasible(&all), Some(Replicas(5)), "two groups of two and six free: ten for both");
+    let kept = Manner { exclude: vec!["Source: orders".to_owned()], ..Manner::default() };
     assert_eq!(seen.feasible(&kept), Some(Replicas(8)), "two stay with the source");
     seen.config = serde_json::from_value(json!([{"key": "kubernetes.cluster-id", "value": "x"}])).unwrap();
-    assert_eq!(seen.feasible(&[]), None, "slots are made on demand");
+    assert_eq!(seen.feasible(&all), None, "slots are made on demand");
 }
 
 #[test]
@@ -205,14 +212,16 @@ fn every_vertex_is_written_and_no_lower_bound_is_raised() {
     let source = seen.job.vertices[0].id.clone();
     let Ok(asked) = &mut seen.requirements else { panic!("no requirements") };
     asked.0.get_mut(&source).unwrap().parallelism.lower_bound = 2;
+    let all = Manner::default();
+    let kept = Manner { exclude: vec!["Source: orders".to_owned()], ..Manner::default() };
     let bounds = |wanted: &Requirements| -> Vec<(u32, u32)> {
         let vertices = seen.job.vertices.iter().map(|vertex| wanted.0[&vertex.id].parallelism);
         vertices.map(|bounds| (bounds.lower_bound, bounds.upper_bound)).collect()
     };
-    assert_eq!(bounds(&seen.wanted(&[], Replicas(4)).unwrap()), [(2, 4), (1, 4)]);
-    assert_eq!(bounds(&seen.wanted(&[], Replicas(1)).unwrap()), [(1, 1), (1, 1)]);
-    assert_eq!(bounds(&seen.wanted(&[], Replicas(500)).unwrap()), [(2, 120), (1, 120)]);
-    assert_eq!(bounds(&seen.wanted(&["Source: orders".to_owned()], Replicas(4)).unwrap()), [(2, 2), (1, 4)]);
+    assert_eq!(bounds(&seen.wanted(&all, Replicas(4)).unwrap()), [(2, 4), (1, 4)]);
+    assert_eq!(bounds(&seen.wanted(&all, Replicas(1)).unwrap()), [(1, 1), (1, 1)]);
+    assert_eq!(bounds(&seen.wanted(&all, Replicas(500)).unwrap()), [(2, 120), (1, 120)]);
+    assert_eq!(bounds(&seen.wanted(&kept, Replicas(4)).unwrap()), [(2, 2), (1, 4)]);
     assert_eq!(seen.strangers(&["Source: orders".to_owned(), "sorce".to_owned()]), ["sorce"]);
 }
 
