@@ -96,12 +96,15 @@ fn figures(course: &Course, looks: &[Observation]) -> Figures {
         let counted = allocation_counter::measure(work);
         f64::from(u32::try_from(counted.count_total).expect("a few"))
     };
+    let hundred_yardsticks = || {
+        std::hint::black_box((0..100).map(|_| yardstick()).sum::<f64>());
+    };
     let decided = || drop(decide(course, looks));
     let looped = || drop(by_engine(course, &rules, 1));
     // One after the other, again and again: whatever else the machine does disturbs all of them alike.
     let mut times = [f64::INFINITY; 3];
     for _ in 0..40 {
-        let yard = best(1, || drop((0..100).map(|_| std::hint::black_box(yardstick())).sum::<f64>())) / 100.0;
+        let yard = best(1, hundred_yardsticks) / 100.0;
         let one = best(1, decided) / each;
         let turn = best(1, looped) / steps;
         for (time, now) in times.iter_mut().zip([yard, one, turn]) {
