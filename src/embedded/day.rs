@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::naive::LagRule;
-use super::plugs::{Broker, Cluster, Shared};
+use super::naive::Rule;
+use super::plugs::{Broker, Cluster, Shared, Tasks};
 use super::scenario::{Event, Plan, ScenarioError, events, plans};
 use super::score::Score;
 use super::world::World;
@@ -21,8 +21,8 @@ use crate::sources::Source;
 /// Seconds between turns: the daemon's default.
 pub const INTERVAL: i64 = 15;
 
-/// The rivals, in the order of every list of three.
-pub const RIVALS: [&str; 3] = ["Tidegate", "lag rule", "fixed size"];
+/// The rivals, in the order of every list of three. The usual rule is that of the workload's plan.
+pub const RIVALS: [&str; 3] = ["Tidegate", "usual rule", "fixed size"];
 
 /// A day under way.
 #[derive(Debug)]
@@ -33,13 +33,13 @@ pub struct Day {
     events: Vec<Event>,
 }
 
-/// One workload, run by Tidegate, by the lag rule, and at a fixed size.
+/// One workload, run by Tidegate, by the usual rule, and at a fixed size.
 #[derive(Debug)]
 pub struct Lane {
     name: &'static str,
     max_lag: i64,
     workload: Workload,
-    rule: LagRule,
+    rule: Rule,
     fixed: u32,
     sides: [Side; 3],
 }
@@ -119,32 +119,22 @@ impl Lane {
     fn new(plan: &Plan) -> Result<Self, ScenarioError> {
         let interval = TimeSpan::from_secs(INTERVAL.unsigned_abs());
         let policy = plan.read_policy(interval)?;
-        let Some(SourceSpec::KafkaLag(lag)) = policy.sources.first() else {
-            return Err(ScenarioError::NoSource { name: plan.name });
-        };
         let sides = [plan.setup.replicas, plan.setup.replicas, plan.fixed].map(|replicas| {
             let world = World::new(super::world::Setup { replicas, ..plan.setup.clone() });
             Side { world: Shared::new(world), score: Score::default() }
         });
         let world = &sides[0].world;
-        let source: Arc<dyn Source> = Arc::new(Broker::new(world.clone(), lag, policy.rules.window()));
+        let sources = sources(&policy, world).ok_or(ScenarioError::NoSource { name: plan.name })?;
         let target: Arc<dyn Actuator> = Arc::new(Cluster::new(world.clone(), format!("demo-{}", plan.name)));
-        let most = u32::try_from(plan.setup.partitions).unwrap_or(u32::MAX).min(policy.rules.max_replicas.0);
         Ok(Self {
             name: plan.name,
             max_lag: match policy.rules.objective {
                 Objective::MaxLag { max_lag, .. } => seconds(max_lag),
                 Objective::LagPerReplica { .. } => i64::MAX,
             },
-            rule: LagRule::new(plan.threshold, policy.rules.min_replicas.0, most),
+            rule: plan.rule.clone(),
             fixed: plan.fixed,
-            workload: Workload {
-                mode: policy.mode,
-                policy,
-                sources: vec![source],
-                target,
-                memory: Memory::default(),
-            },
+            workload: Workload { mode: policy.mode, policy, sources, target, memory: Memory::default() },
             sides,
         })
     }
@@ -168,6 +158,11 @@ impl Lane {
         self.name
     }
 
+    /// What runs in its replicas, in words.
+    pub fn what(&self) -> &'static str {
+        self.sides[0].world.lock().group().runtime().what()
+    }
+
     /// What Tidegate is asked.
     pub fn policy(&self) -> &Policy {
         &self.workload.policy
@@ -178,9 +173,9 @@ impl Lane {
         self.max_lag
     }
 
-    /// The lag rule's threshold: unprocessed records per replica.
-    pub fn threshold(&self) -> u64 {
-        self.rule.threshold()
+    /// The usual rule.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
     }
 
     /// The fixed size.
@@ -208,10 +203,10 @@ impl Side {
         }
     }
 
-    fn decide(&mut self, rule: &mut LagRule, second: i64) {
+    fn decide(&mut self, rule: &mut Rule, second: i64) {
         let mut world = self.world.lock();
         let (current, lag) = (world.deployment().replicas(), world.committed_lag());
-        let desired = rule.desired(second, current, lag);
+        let desired = rule.desired(second, current, lag, world.tasks());
         world.deployment_mut().scale(desired);
         self.score.moved(second, current, desired);
     }
@@ -228,6 +223,18 @@ impl Side {
     fn replicas(&self) -> u32 {
         self.world.lock().deployment().replicas()
     }
+}
+
+/// The simulated counterparts of a policy's sources; `None` where it has one that there is no counterpart of.
+fn sources(policy: &Policy, world: &Shared) -> Option<Vec<Arc<dyn Source>>> {
+    let window = policy.rules.window();
+    let source = |spec: &SourceSpec| -> Option<Arc<dyn Source>> {
+        if let SourceSpec::FlinkResource(job) = spec {
+            return Some(Arc::new(Tasks::new(world.clone(), format!("{}/{}", job.kind, job.name))));
+        }
+        Some(Arc::new(Broker::new(world.clone(), spec, window)?))
+    };
+    policy.sources.iter().map(source).collect()
 }
 
 fn seconds(span: TimeSpan) -> i64 {

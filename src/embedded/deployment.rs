@@ -22,15 +22,14 @@ pub struct Deployment {
     resource_version: u64,
     pods: Vec<Pod>,
     next_serial: u64,
+    /// Seconds from a Pod's creation until it is ready, at the least and at the most.
+    start: (i64, i64),
     seed: u64,
 }
 
-/// Seconds from a Pod's creation until it is ready, at the least and at the most.
-const START: (i64, i64) = (25, 45);
-
 impl Deployment {
-    /// A Deployment with all replicas ready.
-    pub fn new(replicas: u32, seed: u64) -> Self {
+    /// A Deployment with all replicas ready, whose new Pods take `start` seconds, at the least and at the most.
+    pub fn new(replicas: u32, start: (i64, i64), seed: u64) -> Self {
         let pods = (0..u64::from(replicas)).map(|serial| Pod { serial, version: 0, ready_at: 0 }).collect();
         Self {
             replicas,
@@ -39,6 +38,7 @@ impl Deployment {
             resource_version: 1,
             pods,
             next_serial: replicas.into(),
+            start,
             seed,
         }
     }
@@ -133,7 +133,7 @@ impl Deployment {
         for _ in 0..pods {
             let serial = self.next_serial;
             self.next_serial += 1;
-            let ready_at = second + between(hash(self.seed, serial, 0), START.0, START.1);
+            let ready_at = second + between(hash(self.seed, serial, 0), self.start.0, self.start.1);
             self.pods.push(Pod { serial, version: self.version, ready_at });
         }
     }
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_new_replica_takes_its_time_and_a_surplus_one_goes_at_once() {
-        let mut deployment = Deployment::new(2, 1);
+        let mut deployment = Deployment::new(2, (25, 45), 1);
         deployment.scale(4);
         deployment.step(10);
         assert_eq!((deployment.pods(), deployment.ready(10).count()), (4, 2));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_rolling_update_replaces_every_pod_and_keeps_three_quarters_ready() {
-        let mut deployment = Deployment::new(8, 1);
+        let mut deployment = Deployment::new(8, (25, 45), 1);
         deployment.roll_out(1);
         let mut ended = None;
         for second in 1..600 {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_change_moves_the_resource_version() {
-        let mut deployment = Deployment::new(1, 1);
+        let mut deployment = Deployment::new(1, (25, 45), 1);
         deployment.scale(1);
         assert_eq!(deployment.resource_version(), "1");
         deployment.scale(2);

@@ -19,6 +19,8 @@ pub struct Partition {
     position: i64,
     /// Offset of the next record to process, as committed.
     committed: i64,
+    /// Where the batch under way ends, or the last one did; `None` where there are no batches.
+    until: Option<i64>,
     /// The second at which the record at `position` arrived, once there is one.
     oldest: i64,
 }
@@ -26,7 +28,16 @@ pub struct Partition {
 impl Partition {
     /// An empty partition that gets `share` millionths of its topic's records.
     pub fn new(share: i64) -> Self {
-        Self { share, carry: 0, ends: VecDeque::from([0]), first: 0, position: 0, committed: 0, oldest: 0 }
+        Self {
+            share,
+            carry: 0,
+            ends: VecDeque::from([0]),
+            first: 0,
+            position: 0,
+            committed: 0,
+            until: None,
+            oldest: 0,
+        }
     }
 
     /// Millionths of the topic's records.
@@ -78,9 +89,24 @@ impl Partition {
         self.end() - self.position
     }
 
+    /// Those of them that may be processed now.
+    pub fn open(&self) -> i64 {
+        self.until.unwrap_or_else(|| self.end()) - self.position
+    }
+
+    /// Works in batches from here on; none is under way.
+    pub fn wait_for_batch(&mut self) {
+        self.until = Some(self.position);
+    }
+
+    /// Takes all that is there into the next batch.
+    pub fn take_batch(&mut self) {
+        self.until = Some(self.end());
+    }
+
     /// Processes up to `records` and says how many there were.
     pub fn process(&mut self, records: i64) -> i64 {
-        let done = records.clamp(0, self.backlog());
+        let done = records.clamp(0, self.open());
         self.position += done;
         done
     }
@@ -88,6 +114,12 @@ impl Partition {
     /// Commits what was processed.
     pub fn commit(&mut self) {
         self.committed = self.position;
+    }
+
+    /// Goes back to what was committed: what was processed since is processed again.
+    pub fn rewind(&mut self, now: i64) {
+        self.position = self.committed;
+        self.oldest = self.arrived_at(self.position).unwrap_or(now);
     }
 
     /// Seconds since the oldest unprocessed record arrived, at `now`; 0 without one.

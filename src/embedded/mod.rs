@@ -4,6 +4,7 @@
 //! gives the same day on every machine. What decides is not simulated: [`day::Day`] takes the daemon's
 //! own turns ([`crate::daemon::cycle::Workload::turn`]) over it.
 
+pub mod batches;
 pub mod day;
 pub mod deployment;
 pub mod group;
@@ -11,6 +12,7 @@ pub mod load;
 pub mod log;
 pub mod naive;
 pub mod plugs;
+pub mod runtime;
 pub mod scenario;
 pub mod score;
 pub mod world;

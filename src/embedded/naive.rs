@@ -1,10 +1,74 @@
-//! The rule that most people run today, to have something to compare with: a number of unprocessed
-//! records per replica, as KEDA hands it to an HPA with its defaults.
+//! The rules that most people run today, to have something to compare with: a number of unprocessed records per
+//! replica, as KEDA hands it to an HPA with its defaults; and Spark's dynamic allocation.
 
 use std::collections::VecDeque;
 
 /// Seconds that KEDA and the HPA wait before they go down: both default to this.
 const WAIT: i64 = 300;
+
+/// What sizes the rival's copy of a world.
+#[derive(Debug, Clone)]
+pub enum Rule {
+    /// Unprocessed records per replica.
+    Lag(LagRule),
+    /// Spark's own.
+    Allocation(Allocation),
+}
+
+impl Rule {
+    /// What the rule is.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lag(_) => "lag rule",
+            Self::Allocation(_) => "dynamic allocation",
+        }
+    }
+
+    /// The same, with its settings.
+    pub fn settings(&self) -> String {
+        match self {
+            Self::Lag(rule) => format!("{} (1 per {})", self.name(), rule.threshold),
+            Self::Allocation(_) => self.name().to_owned(),
+        }
+    }
+
+    /// The replicas to ask for at `second`, where `lag` records are not processed as far as a lag exporter knows, and
+    /// `tasks` wait or run.
+    pub fn desired(&mut self, second: i64, current: u32, lag: Option<u64>, tasks: u32) -> u32 {
+        match self {
+            Self::Lag(rule) => rule.desired(second, current, lag),
+            Self::Allocation(rule) => rule.desired(second, current, tasks),
+        }
+    }
+}
+
+/// Spark's dynamic allocation at its defaults (`ExecutorAllocationManager`): an executor for every task that waits or
+/// runs, in rounds of 1, 2, 4 and so on a second apart, so that any number is reached between two turns; one that was
+/// idle for a minute goes. A batch gives every executor a task, so that none is idle for so long while anything comes.
+#[derive(Debug, Clone)]
+pub struct Allocation {
+    min: u32,
+    max: u32,
+    busy_at: i64,
+}
+
+/// `spark.dynamicAllocation.executorIdleTimeout`, in seconds.
+const IDLE: i64 = 60;
+
+impl Allocation {
+    /// Between `minExecutors` and `maxExecutors`.
+    pub fn new(min: u32, max: u32) -> Self {
+        Self { min, max, busy_at: 0 }
+    }
+
+    fn desired(&mut self, second: i64, current: u32, tasks: u32) -> u32 {
+        if tasks > 0 {
+            self.busy_at = second;
+            return tasks.clamp(self.min, self.max).max(current);
+        }
+        if second - self.busy_at >= IDLE { self.min } else { current }
+    }
+}
 
 /// One replica for every `threshold` unprocessed records, with an HPA's damping.
 #[derive(Debug, Clone)]
@@ -21,11 +85,6 @@ impl LagRule {
     /// A rule. `max` is the partition count at most: KEDA never asks for idle consumers.
     pub fn new(threshold: u64, min: u32, max: u32) -> Self {
         Self { threshold: threshold.max(1), min, max, recommended: VecDeque::new(), active_at: 0 }
-    }
-
-    /// Unprocessed records per replica.
-    pub fn threshold(&self) -> u64 {
-        self.threshold
     }
 
     /// The replicas to ask for at `second`. On an error (`lag` is `None`) everything stays.
@@ -103,6 +162,14 @@ mod tests {
         assert_eq!(rule.desired(30, 8, Some(0)), 8);
         assert_eq!(rule.desired(300, 8, Some(0)), 6);
         assert_eq!(rule.desired(315, 6, Some(0)), 1);
+    }
+
+    #[test]
+    fn dynamic_allocation_shrinks_in_silence_alone() {
+        let mut rule = Allocation::new(1, 8);
+        let turns = [(10, 4, 12), (20, 8, 0), (69, 8, 0)];
+        assert_eq!(turns.map(|(at, now, tasks)| rule.desired(at, now, tasks)), [8, 8, 8]);
+        assert_eq!((rule.desired(70, 8, 0), rule.desired(90, 1, 3)), (1, 3));
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The demo's day: two workloads, their policies, and what happens to them.
+//! The demo's day: four workloads, their policies, and what happens to them.
 
 use super::load::{Load, Pulse};
+use super::naive::{Allocation, LagRule, Rule};
+use super::runtime::Runtime;
 use super::world::{BROKEN, BROKERS, Setup};
 use crate::policy::read::read_policies;
 use crate::policy::{Policy, TimeSpan};
@@ -17,8 +19,8 @@ pub enum ScenarioError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A policy of the scenario names no Kafka source.
-    #[error("the demo's policy for {name} has no kafkaLag source")]
+    /// A policy of the scenario names a source that the demo does not have.
+    #[error("the demo's policy for {name} names a source that is not simulated")]
     NoSource {
         /// Whose policy.
         name: &'static str,
@@ -66,6 +68,38 @@ spec:
   maxReplicas: 6
 ";
 
+/// A Flink job, rescaled in place: what a move costs is next to nothing, so it follows the load closely.
+pub const SESSIONS: &str = "\
+apiVersion: tidegate.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {name: sessions, namespace: shop}
+spec:
+  mode: Apply
+  target:
+    flinkDeployment: {name: sessions}
+  sources:
+    - kafkaLag: {cluster: main, group: sessions, topics: [clicks]}
+  objective: {maxLag: 60s}
+  minReplicas: 1
+  maxReplicas: 16
+";
+
+/// A Structured Streaming query on a standalone Spark cluster: its workers are moved.
+pub const REPORT: &str = "\
+apiVersion: tidegate.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {name: report, namespace: shop}
+spec:
+  mode: Apply
+  target:
+    scaleTargetRef: {kind: Deployment, name: report-worker}
+  sources:
+    - spark: {app: report, cluster: main, topics: [views], checkpoint: report/views, triggerInterval: 10s}
+  objective: {maxLag: 2m}
+  minReplicas: 1
+  maxReplicas: 20
+";
+
 /// One workload with its world and its rivals.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -75,8 +109,8 @@ pub struct Plan {
     pub policy: &'static str,
     /// The world, the same for everybody.
     pub setup: Setup,
-    /// What the lag rule is asked: unprocessed records per replica.
-    pub threshold: u64,
+    /// What would size it otherwise.
+    pub rule: Rule,
     /// The size that somebody who knows the day's peak would choose.
     pub fixed: u32,
 }
@@ -117,7 +151,7 @@ pub struct Event {
 
 /// The day's workloads; the first is the one that the demo looks at closely.
 pub fn plans(seed: u64) -> Vec<Plan> {
-    vec![orders(seed), invoices(hash(seed, 9, 9))]
+    vec![orders(seed), invoices(hash(seed, 9, 9)), sessions(hash(seed, 9, 10)), report(hash(seed, 9, 11))]
 }
 
 fn orders(seed: u64) -> Plan {
@@ -132,6 +166,7 @@ fn orders(seed: u64) -> Plan {
             partitions: 48,
             load: Load::new(hourly, vec![SALE], 35, seed),
             capacity_milli: vec![130_000, 110_000],
+            runtime: Runtime::Consumers,
             replicas: 8,
             starts_at: STARTS_AT,
             deploy_at: Some(DEPLOY_AT - STARTS_AT),
@@ -139,7 +174,7 @@ fn orders(seed: u64) -> Plan {
             seed,
         },
         // Of 500 to 40,000 the one that held the objective best (seed 42).
-        threshold: 500,
+        rule: Rule::Lag(LagRule::new(500, 2, 24)),
         fixed: 24,
     }
 }
@@ -163,6 +198,7 @@ fn invoices(seed: u64) -> Plan {
                 seed,
             ),
             capacity_milli: vec![60_000],
+            runtime: Runtime::Consumers,
             replicas: 0,
             starts_at: STARTS_AT,
             deploy_at: None,
@@ -170,8 +206,56 @@ fn invoices(seed: u64) -> Plan {
             seed,
         },
         // Of 500 to 40,000 the cheapest that held the objective (seed 42).
-        threshold: 10_000,
+        rule: Rule::Lag(LagRule::new(10_000, 0, 6)),
         fixed: 4,
+    }
+}
+
+fn sessions(seed: u64) -> Plan {
+    let hourly = [
+        260, 190, 150, 130, 130, 160, 260, 420, 560, 620, 640, 700, 820, 780, 680, 640, 660, 740, 880, 1020,
+        1080, 900, 640, 400,
+    ];
+    Plan {
+        name: "sessions",
+        policy: SESSIONS,
+        setup: Setup {
+            partitions: 48,
+            load: Load::new(hourly, Vec::new(), 60, seed),
+            capacity_milli: vec![115_000],
+            runtime: Runtime::FlinkJob,
+            replicas: 4,
+            starts_at: STARTS_AT,
+            deploy_at: None,
+            outage: Some((OUTAGE.0 - STARTS_AT, OUTAGE.1 - STARTS_AT)),
+            seed,
+        },
+        rule: Rule::Lag(LagRule::new(1000, 1, 16)),
+        fixed: 16,
+    }
+}
+
+fn report(seed: u64) -> Plan {
+    let hourly = [
+        300, 240, 200, 180, 180, 200, 280, 420, 620, 760, 800, 820, 860, 840, 800, 780, 760, 800, 860, 940,
+        960, 800, 600, 420,
+    ];
+    Plan {
+        name: "report",
+        policy: REPORT,
+        setup: Setup {
+            partitions: 60,
+            load: Load::new(hourly, Vec::new(), 35, seed),
+            capacity_milli: vec![140_000],
+            runtime: Runtime::SparkQuery,
+            replicas: 4,
+            starts_at: STARTS_AT,
+            deploy_at: None,
+            outage: Some((OUTAGE.0 - STARTS_AT, OUTAGE.1 - STARTS_AT)),
+            seed,
+        },
+        rule: Rule::Allocation(Allocation::new(1, 20)),
+        fixed: 12,
     }
 }
 

@@ -5,6 +5,7 @@ use super::deployment::Deployment;
 use super::group::Group;
 use super::load::Load;
 use super::log::Partition;
+use super::runtime::Runtime;
 use crate::random::{Random, between, hash};
 
 /// Brokers of the simulated cluster. Partition p is led by broker p modulo these.
@@ -25,6 +26,8 @@ pub struct Setup {
     pub load: Load,
     /// Thousandths of a record per second that one replica processes, by version of the consumer.
     pub capacity_milli: Vec<i64>,
+    /// What runs in the replicas.
+    pub runtime: Runtime,
     /// Replicas at the start.
     pub replicas: u32,
     /// Second of the day at which the world starts.
@@ -60,8 +63,8 @@ impl World {
             load: setup.load,
             load_milli: 0,
             partitions: partitions(setup.partitions, setup.seed),
-            group: Group::new(setup.capacity_milli, setup.seed),
-            deployment: Deployment::new(setup.replicas, setup.seed),
+            group: Group::new(setup.capacity_milli, setup.runtime, setup.seed),
+            deployment: Deployment::new(setup.replicas, setup.runtime.start(), setup.seed),
             deploy_at: setup.deploy_at,
             outage: setup.outage,
         }
@@ -146,6 +149,16 @@ impl World {
         if self.group.rebalancing(self.second) { 0 } else { self.group.capacity_milli() }
     }
 
+    /// Tasks of the batch under way: one for every partition that it has records of.
+    pub fn tasks(&self) -> u32 {
+        if self.group.batches().running() {
+            let open = self.partitions.iter().filter(|partition| partition.open() > 0);
+            u32::try_from(open.count()).unwrap_or(u32::MAX)
+        } else {
+            0
+        }
+    }
+
     /// Seconds since the oldest unprocessed record of all partitions arrived.
     pub fn age(&mut self) -> i64 {
         let now = self.second;
@@ -186,6 +199,7 @@ mod tests {
             partitions: 12,
             load: Load::new([300; 24], Vec::new(), 30, seed),
             capacity_milli: vec![100_000, 80_000],
+            runtime: Runtime::Consumers,
             replicas: 4,
             starts_at: 0,
             deploy_at: Some(600),

@@ -86,12 +86,12 @@ fn raise(
     let detail = format_args!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
     let worth = thrift::worth(belief, objective, load.rate.max(rate), (draft.current, to));
-    if let Some((worth, detail)) = worth.as_ref().filter(|(worth, _)| *worth > draft.current) {
-        draft.set(Stage::Size, *worth, Reason::LoadNeedsMore, detail.clone());
+    if let Some(worth) = worth.filter(|worth| worth.to > draft.current) {
+        draft.set(Stage::Size, worth.to, Reason::LoadNeedsMore, worth.words());
     }
     up::known(draft, rules, memory, belief, (objective, rate, low), need);
-    if let Some((_, detail)) = worth.filter(|(worth, _)| *worth <= draft.current && draft.raises()) {
-        draft.hold(Stage::Up, Reason::ObjectiveHolds, detail);
+    if let Some(worth) = worth.filter(|worth| worth.to <= draft.current && draft.raises()) {
+        draft.hold(Stage::Up, Reason::ObjectiveHolds, worth.words());
     }
     meet_demand(draft, rules, belief);
     Some(need.replicas)

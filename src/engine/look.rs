@@ -5,10 +5,13 @@ use super::observation::{
 };
 use crate::policy::units::{Replicas, records_covering, records_f64};
 
+/// Ages that can be, in seconds: up to three centuries.
+const PLAUSIBLE_AGES: std::ops::RangeInclusive<f64> = 0.0..=1e10;
+
 /// One observation in figures. `None` is unknown, never zero.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Look {
-    /// Whether every source told all of its figures.
+    /// Whether every source told all of its figures: see [`super::trust::Told`].
     pub(crate) complete: bool,
     /// One entry per consumer group.
     pub(crate) groups: Vec<Group>,
@@ -29,6 +32,10 @@ pub(crate) struct Look {
 pub(crate) struct Group {
     /// Partitions of all topics.
     pub(crate) partitions: u32,
+    /// Those of them whose lag is known.
+    pub(crate) known: u32,
+    /// Whether a partition's age is no time that can be.
+    pub(crate) impossible: bool,
     /// Partitions with lag that counts for the size.
     pub(crate) lagging: u32,
     /// Partitions with lag or arrivals.
@@ -49,6 +56,8 @@ pub(crate) struct Group {
     pub(crate) window_rate: Option<f64>,
     /// Whether the oldest unprocessed record is older than the window.
     pub(crate) overdue: Option<bool>,
+    /// Whether every partition is known to hold nothing that old.
+    pub(crate) in_time: bool,
     /// Age of the oldest unprocessed record, in seconds.
     pub(crate) age: Option<f64>,
     /// The same of the partitions that are being worked on: see [`pressing`].
@@ -64,9 +73,9 @@ pub(crate) struct Group {
 }
 
 impl Look {
-    /// Boils an observation down. `busy_seconds`: see [`saturated`].
-    pub(crate) fn of(observation: &Observation, complete: bool, busy_seconds: f64) -> Self {
-        let mut look = Self { complete, ..Self::default() };
+    /// Boils an observation down. `busy_seconds`: see [`saturated`]. Whether it is complete is for trust to say.
+    pub(crate) fn of(observation: &Observation, busy_seconds: f64) -> Self {
+        let mut look = Self::default();
         for source in &observation.sources {
             match source {
                 SourceReading::Backlog(reading) => look.groups.push(Group::of(reading, busy_seconds)),
@@ -157,16 +166,17 @@ impl Look {
     }
 
     /// Seconds of processing that were lost since the look before, where `serving` records per second are
-    /// processed when nothing is in the way. Where nothing waits at the end, nothing is known to be lost.
-    pub(crate) fn lost(&self, serving: Option<f64>, stable: bool) -> f64 {
+    /// processed when nothing is in the way. Where nothing waits at the end, but for the next trigger, nothing is
+    /// known to be lost.
+    pub(crate) fn lost(&self, serving: Option<f64>, stopped: bool) -> f64 {
         let Some(over) = self.groups.iter().filter_map(|group| group.over).reduce(f64::max) else {
             return 0.0;
         };
         let consumed = sum(self.groups.iter().map(|group| group.consumed));
-        let waits = self.backlog().unwrap_or(0.0);
+        let waits = self.sizing_backlog().unwrap_or(0.0);
         match (consumed, serving) {
             (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
-            _ if !stable => over,
+            _ if stopped => over,
             // Commits hide a little of what was done.
             (Some(consumed), Some(serving)) if waits > 2.0 * serving => {
                 let lost = over - consumed / serving;
@@ -183,38 +193,44 @@ impl Look {
 }
 
 impl Group {
-    /// One pass over the partitions: there may be thousands.
-    fn of(reading: &BacklogReading, busy_seconds: f64) -> Self {
+    /// One pass over the partitions, for all that anybody wants to know: there may be thousands.
+    pub(crate) fn of(reading: &BacklogReading, busy_seconds: f64) -> Self {
         let (over, window) = (reading.over_seconds, reading.window_seconds);
         let trigger = reading.streaming.as_ref().map_or(0.0, |streaming| streaming.trigger_seconds);
+        let busy_seconds = busy_seconds + trigger;
         let mut group = Self { partitions: count(reading.partitions.len()), over, ..Self::default() };
         let (mut in_window, mut arrived, mut consumed) = (Sum::default(), Sum::default(), Sum::default());
-        let mut saturated_count = 0_u32;
+        let (mut lag, mut age, mut pressed) = (Sum::default(), Oldest::default(), Oldest::default());
+        let (mut overdue, mut in_time) = (Sum::default(), true);
+        let (mut active, mut saturated_count, mut persistent, mut impossible) = (0, 0, false, false);
         for one in &reading.partitions {
             in_window.add(one.arrived_in_window);
             arrived.add(one.arrived);
             consumed.add(one.consumed);
-            let some = |figure: Option<u64>| figure.is_some_and(|records| records > 0);
-            group.active += u32::from(some(one.lag) || some(one.arrived) || some(one.arrived_in_window));
-            saturated_count +=
-                u32::from(over.is_some_and(|over| saturated(one, over, busy_seconds + trigger)));
-            group.lag = plus(group.lag, one.lag);
-            let sizing = sizing_lag(one).map(|lag| beyond(one, lag, trigger / window));
-            group.sizing_lag = plus(group.sizing_lag, sizing);
-            group.lagging += u32::from(some(sizing));
-            group.deepest = group.deepest.max(sizing.unwrap_or(0));
-            group.overdue = either(group.overdue, one.overdue);
-            group.age = most(group.age, one.age_seconds);
-            group.pressing = most(group.pressing, pressing(one, window));
+            lag.add(one.lag);
+            overdue.add(one.overdue.map(u64::from));
+            in_time &= one.overdue.map_or(one.lag == Some(0), |overdue| !overdue);
+            active += u32::from(some(one.lag) | some(one.arrived) | some(one.arrived_in_window));
+            saturated_count += u32::from(over.is_some_and(|over| saturated(one, over, busy_seconds)));
+            persistent |= one.persistent;
+            impossible |= one.age_seconds.is_some_and(|age| !PLAUSIBLE_AGES.contains(&age));
+            age.add(one.age_seconds);
+            pressed.add(pressing(one, window));
         }
+        let sizing = if persistent || trigger > 0.0 { sizing(reading, trigger / window) } else { lag };
+        (group.known, group.lag) = (lag.known, lag.total());
+        (group.sizing_lag, group.lagging, group.deepest) = (sizing.total(), sizing.filled, sizing.most);
+        (group.overdue, group.in_time) = (overdue.total().map(|many| many > 0), in_time);
+        (group.age, group.pressing, group.impossible) = (age.0, pressed.0, impossible);
         if over.is_some() {
-            group.arrived = arrived.total.map(records_f64);
-            group.consumed = consumed.total.map(records_f64);
+            group.arrived = arrived.total().map(records_f64);
+            group.consumed = consumed.total().map(records_f64);
         }
-        group.window_rate = in_window.total.map(|records| records_f64(records) / window);
+        group.window_rate = in_window.total().map(|records| records_f64(records) / window);
         group.busiest_share = in_window.busiest_share().or_else(|| arrived.busiest_share());
-        if group.active > 0 {
-            group.saturated_share = f64::from(saturated_count) / f64::from(group.active);
+        group.active = active;
+        if active > 0 {
+            group.saturated_share = f64::from(saturated_count) / f64::from(active);
         }
         if let Some(streaming) = &reading.streaming {
             group.slots = streaming.slots_per_executor.unwrap_or(0);
@@ -227,21 +243,59 @@ impl Group {
 /// Records of all partitions, as far as they are known, and the most of one.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
-    total: Option<u64>,
+    records: u64,
     most: u64,
+    /// Partitions that are known, and those of them with any records.
+    known: u32,
+    filled: u32,
 }
 
 impl Sum {
+    #[inline]
     fn add(&mut self, records: Option<u64>) {
-        self.total = plus(self.total, records);
-        self.most = self.most.max(records.unwrap_or(0));
+        let Some(records) = records else { return };
+        self.records = self.records.saturating_add(records);
+        self.most = self.most.max(records);
+        self.known += 1;
+        self.filled += u32::from(records > 0);
+    }
+
+    /// `None` where nothing is known.
+    fn total(self) -> Option<u64> {
+        (self.known > 0).then_some(self.records)
     }
 
     /// The busiest partition's share; `None` where there are no records.
     fn busiest_share(self) -> Option<f64> {
-        let total = self.total.filter(|total| *total > 0)?;
+        let total = self.total().filter(|total| *total > 0)?;
         Some(records_f64(self.most) / records_f64(total))
     }
+}
+
+/// The greatest of the ages that are known. What is no number stays only where it is the first: such ages are
+/// [`Group::impossible`].
+#[derive(Debug, Clone, Copy, Default)]
+struct Oldest(Option<f64>);
+
+impl Oldest {
+    #[inline]
+    fn add(&mut self, age: Option<f64>) {
+        let Some(age) = age else { return };
+        self.0 = Some(self.0.map_or(age, |oldest| if age > oldest { age } else { oldest }));
+    }
+}
+
+fn some(figure: Option<u64>) -> bool {
+    figure.is_some_and(|records| records > 0)
+}
+
+/// What counts for the size: nothing of a persistent lag, and not what waits for the next trigger.
+fn sizing(reading: &BacklogReading, share: f64) -> Sum {
+    let mut sizing = Sum::default();
+    for one in &reading.partitions {
+        sizing.add(sizing_lag(one).map(|lag| beyond(one, lag, share)));
+    }
+    sizing
 }
 
 /// The part of a partition's lag that waits for more than the next trigger: `share` of what arrived within the
@@ -261,10 +315,8 @@ fn saturated(one: &PartitionReading, over: f64, busy_seconds: f64) -> bool {
     let (Some(lag), Some(arrived), Some(consumed)) = (one.lag, one.arrived, one.consumed) else {
         return false;
     };
-    let (end, arrived, consumed) = (records_f64(lag), records_f64(arrived), records_f64(consumed));
-    let start = end + consumed - arrived;
-    let worth = busy_seconds * arrived.max(consumed) / over;
-    end > 0.0 && end >= worth && start >= worth / 2.0
+    let (end, worth) = (records_f64(lag), busy_seconds * records_f64(arrived.max(consumed)) / over);
+    lag > 0 && end >= worth && end + records_f64(consumed) - records_f64(arrived) >= worth / 2.0
 }
 
 /// Age of a partition's oldest record, where its consumer is at work on it: as it was read, or what arrived
@@ -283,14 +335,6 @@ fn pressing(one: &PartitionReading, window: f64) -> Option<f64> {
 
 fn sizing_lag(one: &PartitionReading) -> Option<u64> {
     if one.persistent { Some(0) } else { one.lag }
-}
-
-/// The sum of what is known; `None` where nothing is.
-fn plus(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.saturating_add(b)),
-        (known, None) | (None, known) => known,
-    }
 }
 
 /// Whether any of what is known holds.

@@ -19,7 +19,7 @@ use super::estimate::rate::RateMemory;
 use super::holds::Holds;
 use super::observation::{LimitCause, Quality, TargetLimit, TargetReading};
 use super::tuning::Tuning;
-use crate::policy::units::{Replicas, TimeSpan};
+use crate::policy::units::{Replicas, TimeSpan, seconds_f64};
 
 /// The most moves that are remembered; a larger `changesPerHour` counts as this many.
 pub(crate) const MOVES_KEPT: usize = 64;
@@ -128,14 +128,19 @@ impl Move {
 }
 
 impl Memory {
-    /// What is left of it at `now`. A memory from far ahead was written under a wrong clock: waiting for it
+    /// Of a workload of which nothing is known but what one replica processes, in records per second: that as well as
+    /// if it had been measured again and again.
+    pub fn knowing(capacity: f64) -> Self {
+        Self { capacity: CapacityMemory::known(capacity), ..Self::default() }
+    }
+
+    /// Forgets what `now` makes void. A memory from far ahead was written under a wrong clock: waiting for it
     /// could take days. All of it that lies in time is forgotten, and what a replica can do is kept.
-    pub(crate) fn by(self, interval: TimeSpan, now: Timestamp) -> Self {
+    pub(crate) fn wake(&mut self, interval: TimeSpan, now: Timestamp) {
         let ahead = self.seen_at.map_or(0.0, |seen| seconds_between(now, seen));
-        if ahead <= FAR_AHEAD.max(10.0 * interval.as_secs_f64()) {
-            return self;
+        if ahead > FAR_AHEAD.max(10.0 * interval.as_secs_f64()) {
+            *self = Self { capacity: self.capacity, ..Self::default() };
         }
-        Self { capacity: self.capacity, ..Self::default() }
     }
 
     /// Takes note of the target. Any change of the replicas asked for counts as a move, whoever made it:
@@ -190,15 +195,19 @@ impl Memory {
 
     /// Takes note of how late the sources' answers come.
     pub(crate) fn note_late(&mut self, sampled: impl Iterator<Item = Timestamp>, now: Timestamp) {
-        let mut before = std::mem::take(&mut self.late).into_iter();
-        self.late = sampled
-            .map(|sampled| match before.next() {
-                Some(known) if sampled <= known.sampled => known,
+        let mut sources = 0;
+        for sampled in sampled {
+            match self.late.get_mut(sources) {
+                Some(known) if sampled <= known.sampled => {}
+                Some(known) => {
+                    *known = Late { sampled, seconds: seconds_between(sampled, now).clamp(0.0, LATEST) };
+                }
                 // A first answer may be old for other reasons.
-                None => Late { sampled, seconds: 0.0 },
-                Some(_) => Late { sampled, seconds: seconds_between(sampled, now).clamp(0.0, LATEST) },
-            })
-            .collect();
+                None => self.late.push(Late { sampled, seconds: 0.0 }),
+            }
+            sources += 1;
+        }
+        self.late.truncate(sources);
     }
 
     /// Counts a change against the hour's.
@@ -217,6 +226,9 @@ impl Memory {
 
 /// Seconds from `then` to `now`, negative where `now` is earlier.
 pub(crate) fn seconds_between(then: Timestamp, now: Timestamp) -> f64 {
+    if (then.subsec_nanosecond(), now.subsec_nanosecond()) == (0, 0) {
+        return seconds_f64(now.as_second() - then.as_second());
+    }
     now.duration_since(then).as_secs_f64()
 }
 

@@ -64,7 +64,8 @@ pub fn evaluate(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
-    let (memory, decision) = decide(rules, memory, observation, now, true);
+    let mut memory = memory;
+    let decision = decide(rules, &mut memory, observation, now, true);
     let ahead = memory.seen_at.filter(|seen| now < *seen);
     (memory, in_words(decision, rules, ahead))
 }
@@ -77,53 +78,55 @@ pub fn evaluate_wordless(
     observation: &Observation,
     now: Timestamp,
 ) -> (Memory, Decision) {
-    decide(rules, memory, observation, now, false)
+    let mut memory = memory;
+    let decision = decide(rules, &mut memory, observation, now, false);
+    (memory, decision)
 }
 
 fn decide(
     rules: &Rules,
-    memory: Memory,
+    memory: &mut Memory,
     observation: &Observation,
     now: Timestamp,
     words: bool,
-) -> (Memory, Decision) {
-    let mut memory = memory.by(rules.interval, now);
+) -> Decision {
+    memory.wake(rules.interval, now);
     if let Some(seen) = memory.seen_at.filter(|seen| now < *seen) {
         // Nothing can be learnt from a clock that ran backwards, and nothing is forgotten for it.
         let word = Word {
             reason: Reason::InputRejected,
             detail: format!("the clock says {now:.0}, and the last turn was at {seen:.0}"),
         };
-        return (memory, untouched(observation, now, word, Estimate::default()));
+        return untouched(observation, now, word, Estimate::default());
     }
     memory.note_target(&observation.target, &Tuning::of(rules), now);
     memory.note_late(observation.sources.iter().map(SourceReading::sampled_at), now);
-    let complete = trust::is_complete(rules, &memory, observation, now);
-    let look = Look::of(observation, complete, estimate::busy_seconds(rules));
-    let trust = trust::sources(rules, &memory, observation, now).heeding(&look);
-    stages::note_trust(&mut memory, observation, &trust, now);
-    let belief = estimate::believe(rules, &mut memory, observation, &look, &trust, now);
-    let overdue = overdue::known(rules, observation, complete, &trust);
+    let mut look = Look::of(observation, estimate::busy_seconds(rules));
+    let told = trust::sources(rules, memory, observation, &look, now);
+    look.complete = told.complete;
+    let trust = told.trust.heeding(&look);
+    stages::note_trust(memory, observation, &trust, now);
+    let belief = estimate::believe(rules, memory, observation, &look, &trust, now);
+    let overdue = overdue::known(rules, observation, &look, &trust);
     let held = trust::target(rules, &observation.target, now);
-    let scheduled = schedule::now(rules, &mut memory, now);
+    let scheduled = schedule::now(rules, memory, now);
 
     let mut decision = match (held, observation.target.current) {
         (None, Some(current)) => {
             let mut draft = Draft::new(&observation.target, current, words);
             draft.limit = memory.limited(draft.limit);
             draft.floor = Floor::of(rules, scheduled.as_ref(), now);
-            let sight = stages::has_sight(rules, &memory, &trust, now) && trust == Trust::Full;
-            let need = stages::run(&mut draft, rules, &mut memory, &belief, &look, &trust, now);
+            let sight = stages::has_sight(rules, memory, &trust, now) && trust == Trust::Full;
+            let need = stages::run(&mut draft, rules, memory, &belief, &look, &trust, now);
             let target = &observation.target;
-            let ceiling = target
-                .ceiling
-                .map(|is| steer::ceiling(rules, &mut memory, &belief, (&draft, is), sight, now));
+            let ceiling =
+                target.ceiling.map(|is| steer::ceiling(rules, memory, &belief, (&draft, is), sight, now));
             let change =
                 steer::change(rules, target, draft.to, ceiling, steer::metric_target(rules, &belief));
             finish(draft, ceiling, change, summary(&belief, &look, need, overdue), now)
         }
         (held, _) => {
-            stages::stand_by(rules, &mut memory, &observation.target, now);
+            stages::stand_by(rules, memory, &observation.target, now);
             let word = held.unwrap_or_else(|| Word {
                 reason: Reason::TargetUnreadable,
                 detail: "its replicas are unknown".to_owned(),
@@ -133,9 +136,9 @@ fn decide(
     };
 
     decision.schedule = scheduled;
-    estimate::learn(rules, &mut memory, (observation, &look), &belief, &trust, now);
+    estimate::learn(rules, memory, (observation, &look), &belief, &trust, now);
     memory.seen_at = Some(now);
-    (memory, decision)
+    decision
 }
 
 /// The decision about a target that must be left alone.

@@ -5,6 +5,8 @@
 //! beyond keeping up is weighed as a newsvendor weighs an overstock (Arrow, Harris and Marschak 1951), against the
 //! move up that it may save.
 
+use std::fmt::{self, Display};
+
 use super::estimate::Belief;
 use super::explain::number;
 use super::holds;
@@ -16,15 +18,46 @@ use crate::policy::units::Replicas;
 /// A size keeps up where it processes so much more than arrives, at the usual utilization.
 const ROOM: f64 = 1.03;
 
+/// What is worth having of a need.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Worth {
+    /// Replicas.
+    pub(crate) to: Replicas,
+    need: Replicas,
+    /// Records per second that they process.
+    serving: f64,
+    /// Replica-seconds that the others would stay for, and what another move costs.
+    kept: f64,
+    price: f64,
+}
+
+impl Worth {
+    /// Why no more.
+    pub(crate) fn words(self) -> impl Display {
+        fmt::from_fn(move |to| {
+            write!(
+                to,
+                "{} can process about {} records/s, and the others of {} would stay for {} replica-seconds, where \
+                 another move costs {}",
+                self.to,
+                number(self.serving),
+                self.need,
+                number(self.kept),
+                number(self.price)
+            )
+        })
+    }
+}
+
 /// What is worth having of `need`: the least size from `current` on that keeps up with `rate` and holds the objective
 /// through its own move, and as many more as stay for less than the price of another move. `None` where that is all
-/// of it, or nothing keeps up. With the words for it.
+/// of it, or nothing keeps up.
 pub(crate) fn worth(
     belief: &Belief,
     objective: Objective,
     rate: f64,
     (current, need): (Replicas, Replicas),
-) -> Option<(Replicas, String)> {
+) -> Option<Worth> {
     let one = belief.capacity.for_less()?;
     if belief.overdue || current.0 == 0 {
         return None;
@@ -45,15 +78,12 @@ pub(crate) fn worth(
     }
     let most = Replicas::covering(least.as_f64() + (belief.price / belief.tuning.stays).floor())?;
     let to = belief.ladder.within(most).max(least);
-    let kept = number((need.as_f64() - to.as_f64()) * belief.tuning.stays);
-    (to < need).then(|| {
-        let detail = format!(
-            "{to} can process about {} records/s, and the others of {need} would stay for {kept} replica-seconds, \
-             where another move costs {}",
-            number(size::together(belief, to.0, one)),
-            number(belief.price)
-        );
-        (to, detail)
+    (to < need).then(|| Worth {
+        to,
+        need,
+        serving: size::together(belief, to.0, one),
+        kept: (need.as_f64() - to.as_f64()) * belief.tuning.stays,
+        price: belief.price,
     })
 }
 
@@ -69,7 +99,7 @@ mod tests {
         let mut belief = Belief { capacity, price, rate: Some(rate), ..belief(24, None) };
         edit(&mut belief);
         let objective = Objective { max_lag: 60.0, catch_up: 300.0 };
-        worth(&belief, objective, rate, (Replicas(8), Replicas(need))).map(|(to, _)| to.0)
+        worth(&belief, objective, rate, (Replicas(8), Replicas(need))).map(|worth| worth.to.0)
     }
 
     #[test]

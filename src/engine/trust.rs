@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::look::Look;
+use super::look::{Group, Look};
 use super::memory::{Memory, lasted, seconds_between};
 use super::observation::{
     BacklogReading, GroupState, Meaning, MetricReading, Observation, Quality, SourceReading, TargetHold,
@@ -111,28 +111,46 @@ pub(crate) fn target(rules: &Rules, target: &TargetReading, now: Timestamp) -> O
     }
 }
 
-/// What may be done on the sources' readings.
-pub(crate) fn sources(rules: &Rules, memory: &Memory, seen: &Observation, now: Timestamp) -> Trust {
-    if seen.sources.is_empty() {
-        return Trust::Hold(word(Reason::SignalMissing, "the policy has no sources"));
-    }
-    seen.sources.iter().zip(allowed(rules, memory)).fold(Trust::Full, |trust, (source, oldest)| {
-        let told = figures(source, oldest, now);
-        trust.and(match source {
-            SourceReading::Backlog(reading) if !told.is_blind() => {
-                group(rules, memory, reading, &seen.target, now).and(told)
-            }
-            SourceReading::Backlog(_) | SourceReading::Metric(_) => told,
-        })
-    })
+/// What the sources' readings amount to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told {
+    /// What may be done on them.
+    pub(crate) trust: Trust,
+    /// Whether every figure that counts something was read, and can be: what the groups are doing says nothing
+    /// about that.
+    pub(crate) complete: bool,
 }
 
-/// Whether every figure that counts something was read, and can be: what the groups are doing says nothing about
-/// that.
-pub(crate) fn is_complete(rules: &Rules, memory: &Memory, seen: &Observation, now: Timestamp) -> bool {
-    let counted = |source: &SourceReading| !is_busy_share(source);
-    let mut sources = seen.sources.iter().zip(allowed(rules, memory)).filter(|(source, _)| counted(source));
-    !seen.sources.is_empty() && sources.all(|(source, oldest)| figures(source, oldest, now) == Trust::Full)
+/// What the sources' readings amount to, which `look` is made of.
+pub(crate) fn sources(
+    rules: &Rules,
+    memory: &Memory,
+    seen: &Observation,
+    look: &Look,
+    now: Timestamp,
+) -> Told {
+    if seen.sources.is_empty() {
+        let trust = Trust::Hold(word(Reason::SignalMissing, "the policy has no sources"));
+        return Told { trust, complete: false };
+    }
+    let mut told = Told { trust: Trust::Full, complete: true };
+    let mut groups = look.groups.iter();
+    for (source, oldest) in seen.sources.iter().zip(allowed(rules, memory)) {
+        let own = match source {
+            SourceReading::Backlog(_) => groups.next(),
+            SourceReading::Metric(_) => None,
+        };
+        let figures = figures(source, own, oldest, now);
+        told.complete &= figures == Trust::Full || is_busy_share(source);
+        let trust = match source {
+            SourceReading::Backlog(reading) if !figures.is_blind() => {
+                group(rules, memory, reading, &seen.target, now).and(figures)
+            }
+            SourceReading::Backlog(_) | SourceReading::Metric(_) => figures,
+        };
+        told.trust = told.trust.and(trust);
+    }
+    told
 }
 
 /// How old each source's answer may be: a few intervals, on top of how late it always is.
@@ -142,11 +160,11 @@ fn allowed(rules: &Rules, memory: &Memory) -> impl Iterator<Item = f64> {
     late.map(move |late| late + least)
 }
 
-/// What one source's figures are worth.
-fn figures(source: &SourceReading, oldest: f64, now: Timestamp) -> Trust {
+/// What one source's figures are worth; `group`: what its partitions amount to.
+fn figures(source: &SourceReading, group: Option<&Group>, oldest: f64, now: Timestamp) -> Trust {
     let told = freshness(source, oldest, now).map_or_else(
         || match source {
-            SourceReading::Backlog(reading) => backlog(reading),
+            SourceReading::Backlog(reading) => backlog(reading, group),
             SourceReading::Metric(reading) => metric(reading),
         },
         Trust::Hold,
@@ -202,21 +220,19 @@ fn metric(reading: &MetricReading) -> Trust {
     }
 }
 
-fn backlog(reading: &BacklogReading) -> Trust {
+fn backlog(reading: &BacklogReading, group: Option<&Group>) -> Trust {
     let name = &reading.source;
     let figures = [reading.over_seconds.unwrap_or(1.0), reading.window_seconds];
-    let ages = reading.partitions.iter().filter_map(|one| one.age_seconds);
     if figures.iter().any(|seconds| !PLAUSIBLE_SECONDS.contains(seconds))
-        || ages.into_iter().any(|age| !(0.0..=*PLAUSIBLE_SECONDS.end()).contains(&age))
+        || group.is_some_and(|group| group.impossible)
     {
         return Trust::Hold(word(Reason::SignalRejected, format!("{name}: a time that cannot be")));
     }
-    let known = reading.partitions.iter().filter(|one| one.lag.is_some()).count();
+    let (known, of) = group.map_or((0, 0), |group| (group.known, group.partitions));
     if known == 0 {
         return Trust::Hold(word(Reason::SignalMissing, format!("{name}: no partition's lag is known")));
     }
-    if reading.quality == Quality::Partial || known < reading.partitions.len() {
-        let of = reading.partitions.len();
+    if reading.quality == Quality::Partial || known < of {
         let detail = format!("{name}: {known} of {of} partitions are known");
         Trust::UpOnly(word(Reason::SignalPartial, detail))
     } else {

@@ -193,7 +193,7 @@ impl Course {
 
     /// Records that have arrived by the start of a step.
     pub fn arrived(&self, step: usize) -> f64 {
-        at(&self.cumulative, real(step))
+        self.cumulative.get(step).or(self.cumulative.last()).copied().unwrap_or(0.0)
     }
 
     /// Records that have arrived by a place between two steps.

@@ -78,6 +78,12 @@ impl<'a> Loop<'a> {
         }
     }
 
+    /// The same where the engine knows what one replica processes, in records per second.
+    #[must_use]
+    pub fn knowing(self, capacity: f64) -> Self {
+        Self { memory: Memory::knowing(capacity), ..self }
+    }
+
     /// Lets the engine decide, does it, and lives through the step.
     pub fn turn(&mut self, rules: &Rules) -> Turned<'_> {
         let step = self.plant.step();

@@ -116,10 +116,12 @@ impl<'a> Sight<'a> {
 struct Offsets {
     end: i64,
     committed: i64,
-    /// The end at the objective's age ago.
-    past: i64,
+    lag: u64,
     arrived: Option<u64>,
     consumed: Option<u64>,
+    /// Since the objective's age ago.
+    in_window: u64,
+    overdue: bool,
 }
 
 impl Offsets {
@@ -130,13 +132,28 @@ impl Offsets {
             records_covering((records * share).floor()).and_then(|whole| i64::try_from(whole).ok())
         };
         let (end, committed) = (offset(end).unwrap_or(0), offset(position).unwrap_or(0));
+        let past = offset(past).unwrap_or(0);
         Self {
             end,
             committed,
-            past: offset(past).unwrap_or(0),
+            lag: records_between(committed, end),
             arrived: before.and_then(|(was, _)| Some(records_between(offset(was)?, end))),
             consumed: before.and_then(|(_, was)| Some(records_between(offset(was)?, committed))),
+            in_window: records_between(past, end),
+            overdue: committed < past,
         }
+    }
+
+    /// Tells it, with the age of the oldest record of all.
+    fn tell(&self, partition: &mut PartitionReading, age: f64) {
+        partition.end = Some(self.end);
+        partition.committed = Some(self.committed);
+        partition.lag = Some(self.lag);
+        partition.arrived = self.arrived;
+        partition.consumed = self.consumed;
+        partition.arrived_in_window = Some(self.in_window);
+        partition.overdue = Some(self.overdue);
+        partition.age_seconds = Some(if self.lag > 0 { age } else { 0.0 });
     }
 }
 
@@ -245,23 +262,14 @@ impl<'a> Eyes<'a> {
         let window_start = self.course.arrived_at(real(seen.step) - self.window / STEP);
         let age = self.course.age(seen.position, seen.step, &mut self.oldest);
         let then = before.map(|before| (self.course.arrived(before.step), before.position));
-        let mut told: Option<(f64, Offsets)> = None;
+        let offsets = |share: f64| Offsets::of(share, end, seen.position, window_start, then);
+        let mut told = self.shares.first().map(|share| (*share, offsets(*share)));
         for (partition, share) in reading.partitions.iter_mut().zip(&self.shares) {
             // Without skew all partitions are alike.
-            let offsets = match told {
-                Some((same, offsets)) if same.to_bits() == share.to_bits() => offsets,
-                _ => Offsets::of(*share, end, seen.position, window_start, then),
-            };
-            told = Some((*share, offsets));
-            let Offsets { end, committed, past, arrived, consumed } = offsets;
-            partition.end = Some(end);
-            partition.committed = Some(committed);
-            partition.lag = Some(records_between(committed, end));
-            partition.arrived = arrived;
-            partition.consumed = consumed;
-            partition.arrived_in_window = Some(records_between(past, end));
-            partition.overdue = Some(committed < past);
-            partition.age_seconds = Some(if committed < end { age } else { 0.0 });
+            let known = told.filter(|(same, _)| same.to_bits() == share.to_bits());
+            let (share, offsets) = known.unwrap_or_else(|| (*share, offsets(*share)));
+            offsets.tell(partition, age);
+            told = Some((share, offsets));
         }
         self.before = Some(seen);
     }

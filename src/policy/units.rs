@@ -51,6 +51,12 @@ pub fn records_f64(records: u64) -> f64 {
     records as f64
 }
 
+/// Whole seconds as a float. Exact for all that timestamps can lie apart.
+#[expect(clippy::cast_precision_loss, reason = "three hundred centuries are less than 2^53 seconds")]
+pub fn seconds_f64(seconds: i64) -> f64 {
+    seconds as f64
+}
+
 /// The least whole number of records that covers `records`; `None` for NaN, infinity, or past 2^53.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range is checked first")]
 pub fn records_covering(records: f64) -> Option<u64> {

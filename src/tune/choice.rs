@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator;
 
-use super::rehearsal::{Bill, Bills, Rehearsal};
+use super::rehearsal::{Bill, Bills, Likeness, Rehearsal};
 use crate::engine::tuning;
 use crate::policy::Rules;
 use crate::policy::notches::{Knob, Notches};
@@ -38,12 +38,17 @@ impl Turn {
 
 /// What came of a look at the neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Choice {
     /// Too little is known for a run.
     TooLittle,
     /// A run does not resemble what really was: nothing is learnt from it, and what was turned goes back.
-    Unlike(Option<Turn>),
+    Unlike {
+        /// What was, and what the run makes of it.
+        likeness: Likeness,
+        /// What goes back.
+        back: Option<Turn>,
+    },
     /// Nothing is clearly better.
     Keep,
     /// This is.
@@ -54,8 +59,9 @@ impl Choice {
     /// What is turned, if anything.
     pub fn turn(&self) -> Option<Turn> {
         match self {
-            Self::TooLittle | Self::Keep | Self::Unlike(None) => None,
-            Self::Turn(turn) | Self::Unlike(Some(turn)) => Some(*turn),
+            Self::TooLittle | Self::Keep => None,
+            Self::Turn(turn) => Some(*turn),
+            Self::Unlike { back, .. } => *back,
         }
     }
 }
@@ -76,15 +82,18 @@ impl fmt::Display for Turn {
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLittle => f.write_str("the history is too short, or has too many gaps, to be run again"),
-            Self::Unlike(None) => f.write_str(
-                "the history run again does not resemble what really was, or too little of it was carried out",
-            ),
-            Self::Unlike(Some(turn)) => write!(
-                f,
-                "the history run again does not resemble what really was: {} goes back from {} to {}",
-                turn.knob, turn.values.0, turn.values.1
-            ),
+            Self::TooLittle => f.write_str("the history is too short to be run again, or has too many gaps, or a replica's capacity was never measured"),
+            Self::Unlike { likeness, back } => {
+                let Likeness { hours, replicas: (was, ran), late_minutes: (late, ran_late) } = likeness;
+                write!(
+                    f,
+                    "the history run again does not resemble what was carried out: over {hours:.0} hours {ran:.1} replicas \
+                     on average and {ran_late:.0} minutes late, where it was {was:.1} and {late:.0}"
+                )?;
+                back.iter().try_for_each(|turn| {
+                    write!(f, "; {} goes back from {} to {}", turn.knob, turn.values.0, turn.values.1)
+                })
+            }
             Self::Keep => f.write_str("no other constant is clearly better on both halves of the history"),
             Self::Turn(turn) => turn.fmt(f),
         }
@@ -94,9 +103,11 @@ impl fmt::Display for Choice {
 /// Looks at all neighbours of `notches`.
 pub fn choose(rehearsal: &Rehearsal, rules: &Rules, notches: Notches) -> Choice {
     let now = rehearsal.bills(notches);
-    if !rehearsal.resembles(&now) {
+    let likeness = rehearsal.likeness(&now);
+    if !likeness.holds() {
         let furthest = neighbours(rules, notches).filter(Turn::is_back);
-        return Choice::Unlike(furthest.max_by_key(|turn| turn.notches.0.unsigned_abs()));
+        let back = furthest.max_by_key(|turn| turn.notches.0.unsigned_abs());
+        return Choice::Unlike { likeness, back };
     }
     let mut best: Option<(f64, Turn)> = None;
     for turn in neighbours(rules, notches) {

@@ -12,8 +12,8 @@ use super::hour::{Hour, Level, MINUTES};
 pub const HOURS: usize = 96;
 /// The most bytes that an hour takes in writing.
 pub const HOUR_BYTES: usize = 180;
-/// Between two turns that are further apart nothing is known.
-const LONGEST: f64 = 60.0;
+/// Seconds: between two turns that are further apart nothing is known.
+const LONGEST: f64 = 180.0;
 
 /// One rate a minute, over the last [`HOURS`]. What nobody saw is unknown, not zero.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ struct Open {
     /// Rates of the minute under way, and their number.
     sum: f64,
     count: u32,
+    /// Turns of it, also those that could not tell.
+    turns: u32,
     last: Timestamp,
     level: Level,
     /// Seconds of which the replicas are known, the sum of these, and how many were over the objective.
@@ -52,12 +54,12 @@ impl History {
         if self.open.as_ref().is_some_and(|open| open.at != hour) {
             self.close();
         }
-        self.open.get_or_insert_with(|| Open::new(hour, now)).note(glimpse, minute, now);
+        self.open.get_or_insert_with(|| Open::new((hour, minute), now)).note(glimpse, minute, now);
     }
 
     fn close(&mut self) {
         let Some(mut open) = self.open.take() else { return };
-        open.reach(MINUTES);
+        open.reach(MINUTES, None);
         let mut rates = [None; MINUTES];
         rates.iter_mut().zip(&open.rates).for_each(|(rate, mean)| *rate = *mean);
         let hour = Hour::of(open.at, &rates, open.level());
@@ -88,12 +90,13 @@ impl History {
 }
 
 impl Open {
-    fn new(at: i64, now: Timestamp) -> Self {
+    fn new((at, minute): (i64, usize), now: Timestamp) -> Self {
         Self {
             at,
-            rates: Vec::new(),
+            rates: vec![None; minute],
             sum: 0.0,
             count: 0,
+            turns: 0,
             last: now,
             level: Level::default(),
             seconds: 0.0,
@@ -103,12 +106,13 @@ impl Open {
     }
 
     fn note(&mut self, glimpse: &Glimpse, minute: usize, now: Timestamp) {
-        self.reach(minute);
-        if let Some(rate) = glimpse.rate.filter(|rate| rate.is_finite() && *rate >= 0.0) {
+        let (seconds, rate) = (now.duration_since(self.last).as_secs_f64(), plausible(glimpse.rate));
+        self.reach(minute, rate.filter(|_| seconds <= LONGEST));
+        self.turns += 1;
+        if let Some(rate) = rate {
             self.sum += rate;
             self.count += 1;
         }
-        let seconds = now.duration_since(self.last).as_secs_f64();
         self.last = now;
         let level = &mut self.level;
         level.capacity = plausible(glimpse.capacity).filter(|one| *one > 0.0).or(level.capacity);
@@ -125,11 +129,13 @@ impl Open {
         }
     }
 
-    /// Ends every minute before `minute`; those without a turn stay unknown.
-    fn reach(&mut self, minute: usize) {
+    /// Ends every minute before `minute`. Those without a turn have the rate that was counted since the turn before them,
+    /// if one was.
+    fn reach(&mut self, minute: usize, since: Option<f64>) {
         while self.rates.len() < minute {
-            self.rates.push((self.count > 0).then(|| self.sum / f64::from(self.count)));
-            (self.sum, self.count) = (0.0, 0);
+            let mean = (self.count > 0).then(|| self.sum / f64::from(self.count));
+            self.rates.push(if self.turns > 0 { mean } else { since });
+            (self.sum, self.count, self.turns) = (0.0, 0, 0);
         }
     }
 

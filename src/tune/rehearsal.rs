@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::hour::{Hour, Level};
@@ -59,6 +60,30 @@ pub struct Bills {
     pub lately: Bill,
 }
 
+/// What really was, and what a run makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Likeness {
+    /// Hours that are compared.
+    pub hours: f64,
+    /// Replicas on average, in truth and in the run.
+    pub replicas: (f64, f64),
+    /// Minutes over the objective.
+    pub late_minutes: (f64, f64),
+}
+
+impl Likeness {
+    /// Whether a run resembles what really was: replicas within a quarter, and minutes over the objective within a few.
+    /// Where less than half a day was carried out there is no saying.
+    pub fn holds(&self) -> bool {
+        let ((was, ran), (late, ran_late)) = (self.replicas, self.late_minutes);
+        self.hours >= LEAST_CARRIED_OUT
+            && was > 0.0
+            && (1.0 / RESEMBLING..=RESEMBLING).contains(&(ran / was))
+            && (late - ran_late).abs() <= LATE_OFF
+    }
+}
+
 /// A history, ready to be run.
 #[derive(Debug, Clone)]
 pub struct Rehearsal {
@@ -110,8 +135,8 @@ impl Rehearsal {
         let mut bills = Bills::default();
         let mut judged = 0;
         for stretch in &self.stretches {
-            let rules = Rules { notches, capacity_per_replica: Some(stretch.capacity), ..self.rules.clone() };
-            let mut under_way = Loop::new(&stretch.course, &rules, 0);
+            let rules = Rules { notches, ..self.rules.clone() };
+            let mut under_way = Loop::new(&stretch.course, &rules, 0).knowing(stretch.capacity);
             for step in 0..stretch.course.steps() {
                 let before = under_way.moves().len();
                 let moment =
@@ -135,18 +160,17 @@ impl Rehearsal {
         bills
     }
 
-    /// Whether what `now` says of the last day is about what really was: replica-hours within a quarter, and minutes
-    /// over the objective within a few. Where less than half a day was carried out there is no saying.
-    pub fn resembles(&self, now: &Bills) -> bool {
-        let hours = real(self.lately.len());
-        let sum = |figure: fn(&Level) -> Option<f64>| self.lately.values().filter_map(figure).sum::<f64>();
-        let replicas = sum(|level| level.replicas);
-        let late = sum(|level| level.late_minutes);
-        // Hours that could not be run are not compared.
-        let run = now.lately.hours;
-        let off = now.lately.replica_hours / (replicas * run / hours.max(1.0)).max(1e-9);
-        let late_off = (now.lately.late_minutes - late * run / hours.max(1.0)).abs();
-        run >= LEAST_CARRIED_OUT && (1.0 / RESEMBLING..=RESEMBLING).contains(&off) && late_off <= LATE_OFF
+    /// What the last day was and what `now` makes of it, in the hours that were carried out and could be run.
+    pub fn likeness(&self, now: &Bills) -> Likeness {
+        let hours = real(self.lately.len()).max(1.0);
+        let mean =
+            |figure: fn(&Level) -> Option<f64>| self.lately.values().filter_map(figure).sum::<f64>() / hours;
+        let (ran, lately) = (now.lately.hours, &now.lately);
+        Likeness {
+            hours: ran,
+            replicas: (mean(|level| level.replicas), lately.replica_hours / ran.max(1e-9)),
+            late_minutes: (mean(|level| level.late_minutes) * ran, lately.late_minutes),
+        }
     }
 
     /// Decisions that one run takes.

@@ -59,7 +59,7 @@ impl World {
         let course: &'static Course = Box::leak(Box::new(course.lived(START.parse().unwrap(), paces)));
         Self {
             course,
-            plant: Running::new(course, 0, 16),
+            plant: Running::new(course, 0, 6),
             sight: Sight::new(course, 1),
             eyes: Eyes::new(course, 300.0),
             seen: None,
@@ -173,13 +173,13 @@ async fn a_day_is_lived_through_a_notch_turned_kept_over_a_restart_and_undone() 
     let all = || Some(BTreeSet::new());
     daemon.fleet.muster(&[orders("Auto")], all());
 
-    sleep(Duration::from_hours(24)).await;
+    sleep(Duration::from_hours(22)).await;
     let turn = daemon.last();
     assert!(turn.rules.notches.is_none(), "{:?}", turn.tuning);
     let told = turn.tuning.unwrap();
-    assert!(told.looked.is_none() && told.known_hours > 22.0, "{told}");
+    assert!(told.looked.is_none() && told.known_hours > 20.0, "{told}");
 
-    sleep(Duration::from_hours(4)).await;
+    sleep(Duration::from_hours(5)).await;
     let turn = daemon.last();
     let told = turn.tuning.clone().unwrap();
     let [tuned] = told.in_force[..] else { panic!("one notch: {told}") };

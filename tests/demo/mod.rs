@@ -35,7 +35,7 @@ async fn the_same_seed_gives_the_same_day_to_the_byte() {
 async fn the_figures_are_counted() {
     let mut day = day(7);
     let ticks = live(&mut day, 2).await;
-    let [orders, invoices] = day.lanes() else { panic!("two workloads") };
+    let [orders, invoices, ..] = day.lanes() else { panic!("two groups") };
     assert!(day.lanes().iter().flat_map(Lane::scores).all(|score| score.seconds == 7200));
     assert_eq!(invoices.scores()[2].replica_seconds, 4 * 7200);
     let moves = ticks
@@ -53,7 +53,7 @@ async fn nothing_goes_down_while_a_broker_is_down() {
     let (from, until) = (37_200 + MORNING, 37_920 + MORNING);
     let dark: Vec<&Tick> = ticks.iter().filter(|tick| (from..until).contains(&tick.at.as_second())).collect();
     assert_eq!(dark.len(), 48);
-    for lane in 0..2 {
+    for lane in 0..day.lanes().len() {
         let sizes = dark.iter().map(|tick| tick.lanes[lane].sides[0].replicas);
         assert!(sizes.is_sorted(), "{}", day.lanes()[lane].name());
     }
@@ -62,6 +62,25 @@ async fn nothing_goes_down_while_a_broker_is_down() {
         sources.iter().any(|source| source.quality() != tidegate::engine::observation::Quality::Ok)
     };
     assert_eq!(dark.iter().filter(unknown).count(), dark.len());
+}
+
+/// A job that is rescaled in place stops for seconds, a query whose workers come and go for none: what a move is
+/// believed to take stays near what it takes.
+#[tokio::test]
+async fn a_move_is_priced_by_what_it_stops() {
+    let mut day = day(7);
+    let ticks = live(&mut day, 9).await;
+    let longest = |lane: usize| {
+        let said = ticks.iter().filter_map(|tick| tick.lanes[lane].turn.decision.estimate.raise_seconds);
+        said.fold(0.0, f64::max)
+    };
+    let lanes: Vec<&str> = day.lanes().iter().map(Lane::name).collect();
+    assert_eq!(lanes, ["orders", "invoices", "sessions", "report"]);
+    assert!(longest(2) < 45.0, "slots are free, and it stops for 1 to 4 s: {}", longest(2));
+    assert!(longest(3) < 90.0, "workers take 30 to 60 s to start: {}", longest(3));
+    for lane in [2, 3] {
+        assert!(day.lanes()[lane].scores()[0].moves() > 2, "{} was moved", lanes[lane]);
+    }
 }
 
 fn demo(arguments: &[&str]) -> Output {
@@ -132,6 +151,8 @@ fn the_endpoints_answer_when_the_day_is_over() {
     };
     assert!(get("/readyz").starts_with("HTTP/1.1 200 "), "{}", get("/readyz"));
     let workloads = get("/api/v1/workloads");
-    assert!(workloads.contains("\"orders\"") && workloads.contains("\"invoices\""), "{workloads}");
+    for name in ["orders", "invoices", "sessions", "report"] {
+        assert!(workloads.contains(&format!("\"{name}\"")), "{workloads}");
+    }
     assert!(get("/metrics").contains("tidegate_"));
 }

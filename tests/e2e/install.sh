@@ -5,9 +5,11 @@
 # artifacts, Spark from PyPI and its Kafka source from Maven. Every version is pinned beside this file. Whatever is there
 # already is left alone: a stamp per part holds the hash of what it was made from.
 #
-#   install.sh           what the suite needs
-#   install.sh keda      and KEDA, for the bench and the scenarios beside it
-#   install.sh spark-3.5 and Spark's older line, for scenarios by name
+#   install.sh             what the suite needs
+#   install.sh keda        and KEDA, for the bench and the scenarios beside it
+#   install.sh flink-peer  and what Flink's own autoscaler needs: PEER_JAR names its jar, dependencies.pom.xml
+#                          lies beside it
+#   install.sh spark-3.5   and Spark's older line, for scenarios by name
 set -euo pipefail
 export LC_ALL=C
 
@@ -139,7 +141,7 @@ kafka() {
   done_with kafka "$hash"
 }
 
-# flink LINE VERSION CONNECTOR: the jars of a JobManager and its TaskManagers with the Kafka connector, and the
+# flink LINE VERSION CONNECTOR CONTAINER: the jars of a JobManager and its TaskManagers with the Kafka connector, and the
 # suite's job.
 flink() {
   local hash work source=$here/flink-job line=$1
@@ -151,11 +153,26 @@ flink() {
   rm -rf "$cache/flink-$line"
   work=$(mktemp -d)
   cp -r "$source/pom.xml" "$source/src" "$work"
-  mvn -q -B -ntp -f "$work/pom.xml" "-Dflink.version=$2" "-Dconnector.version=$3" package \
+  mvn -q -B -ntp -f "$work/pom.xml" "-Dflink.version=$2" "-Dconnector.version=$3" "-Dcontainer.version=$4" package \
     dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/flink-$line/lib" >&2
   install -m 644 "$work/target/job.jar" "$cache/flink-$line/job.jar"
   rm -rf "$work"
   done_with "flink-$line" "$hash"
+}
+
+flink_peer() {
+  local hash pom
+  [ -n "${PEER_JAR:-}" ] || die "PEER_JAR names no jar (docs/flink-bench.md says where it comes from)"
+  pom=$(cd "$(dirname "$PEER_JAR")" && pwd)/dependencies.pom.xml
+  [ -r "$pom" ] || die "$pom is missing"
+  hash=$(stamp "$pom")
+  current flink-peer "$hash" flink-peer && return
+  need mvn maven
+  say "fetching what Flink's own autoscaler needs"
+  rm -rf "$cache/flink-peer"
+  mvn -q -B -ntp -f "$pom" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$cache/flink-peer" >&2
+  done_with flink-peer "$hash"
 }
 
 prometheus() {
@@ -253,8 +270,8 @@ need setpriv util-linux
 (helm)
 (kafka)
 (prometheus)
-(flink 2.2 2.2.1 5.0.0-2.2)
-(flink 1.20 1.20.5 3.4.0-1.20)
+(flink 2.2 2.2.1 5.0.0-2.2 2.1.0)
+(flink 1.20 1.20.5 3.4.0-1.20 1.20.0)
 (spark spark 2.13)
 (crds)
 (spark_apache_crds)
@@ -262,6 +279,7 @@ need setpriv util-linux
 for part; do
   case $part in
     keda) (keda) ;;
+    flink-peer) (flink_peer) ;;
     spark-3.5) (spark spark-3.5 2.12) ;;
     *) die "there is no part $part" ;;
   esac

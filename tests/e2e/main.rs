@@ -4,8 +4,8 @@
 //! `make e2e` installs the servers and starts it; `cargo test --test e2e -- NAME...` runs the scenarios
 //! whose names contain one of the given words. Each scenario has a namespace, topics and groups of its own
 //! and runs beside others; those that break servers start their own. Scenarios beside the real KEDA are
-//! skipped unless it is installed (`make e2e-keda`). `make bench-keda` and
-//! `make bench-spark` run a bench instead.
+//! skipped unless it is installed (`make e2e-keda`). `make bench-keda`, `make bench-flink`
+//! and `make bench-spark` run a bench instead.
 
 #![expect(clippy::disallowed_methods, reason = "the suite and its servers live in real time")]
 
@@ -31,12 +31,18 @@ use support::world::{Case, World};
 /// A scenario that takes longer has hung.
 const LIMIT: Duration = Duration::from_mins(15);
 
+/// What is measured instead.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// KEDA and Tidegate side by side, measured
-    BenchKeda(bench::keda::Args),
+    #[command(name = "bench-keda")]
+    Keda(bench::keda::Args),
+    /// Flink's own autoscaler and Tidegate side by side, measured
+    #[command(name = "bench-flink")]
+    Flink(bench::flink::Args),
     /// Spark's dynamic allocation and Tidegate side by side, measured
-    BenchSpark(bench::spark::Args),
+    #[command(name = "bench-spark")]
+    Spark(bench::spark::Args),
 }
 
 #[derive(Debug, Parser)]
@@ -53,7 +59,7 @@ struct Args {
     #[arg(long, default_value_t = 6)]
     jobs: u32,
     /// Keep logs and data even when everything passes.
-    #[arg(long)]
+    #[arg(long, global = true)]
     keep: bool,
 }
 
@@ -127,8 +133,9 @@ fn measure(command: &Command, keep: bool) -> Result<()> {
     let tools = Tools::find()?;
     let outcome = to_the_end(async {
         match command {
-            Command::BenchKeda(args) => bench::keda::run(args, &tools, temp.path()).await,
-            Command::BenchSpark(args) => bench::spark::run(args, &tools, temp.path()).await,
+            Command::Keda(args) => bench::keda::run(args, &tools, temp.path()).await,
+            Command::Flink(args) => bench::flink::run(args, &tools, temp.path()).await,
+            Command::Spark(args) => bench::spark::run(args, &tools, temp.path()).await,
         }
     });
     if outcome.is_err() || keep {

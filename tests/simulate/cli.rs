@@ -133,7 +133,7 @@ fn a_policy_gives_bounds_and_objective() {
     assert_eq!(report["plant"]["min_replicas"], 2);
     assert_eq!(report["plant"]["max_replicas"], 6);
     assert_eq!(report["plant"]["objective_seconds"], 90.0);
-    assert_eq!(report["policies"].as_array().unwrap().len(), 1);
+    assert_eq!(report["policies"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn tables_are_for_people_and_pull_requests() {
     let html = text("html");
     assert!(html.starts_with("<!DOCTYPE html>") && html.matches("<svg").count() == 5, "{html}");
     assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="), "loads nothing");
-    assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 2 + 3, "{markdown}");
+    assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 2 + 4, "{markdown}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn load(
     chart(frame, area, title, &lines, &Clock::new(story), paint);
 }
 
-/// The replicas that Tidegate and the lag rule ask for.
+/// The replicas that Tidegate and the usual rule ask for.
 pub(super) fn replicas(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -54,7 +54,7 @@ pub(super) fn replicas(
     let title = Line::from(vec![
         Span::raw(format!(" {} replicas: ", lane.name())),
         Span::styled("Tidegate ", paint.ours()),
-        Span::styled("lag rule ", paint.rule()),
+        Span::styled(format!("{} ", lane.rule().name()), paint.rule()),
     ]);
     let lines = [(&rule, paint.rule(), paint.rival()), (&ours, paint.ours(), Marker::Braille)];
     chart(frame, area, title, &lines, &Clock::small(story, area), paint);

@@ -33,11 +33,12 @@ const PACE: Duration = Duration::from_millis(52);
 /// A Monday, 06:00.
 const STARTS: i64 = 1_772_431_200;
 
-/// Run the daemon over a simulated Kafka and cluster: a day in a minute, beside a lag rule
+/// Run the daemon over a simulated Kafka and cluster: a day in a minute, beside the usual rules
 ///
-/// Two consumer groups live through a working day with a deploy, a flash sale and a broker outage.
-/// Tidegate, a lag rule as KEDA and an HPA apply it, and a fixed size each run a copy of the same
-/// world. Nothing outside this process is touched, and the same seed gives the same day.
+/// Two consumer groups, a Flink job and a Spark query live through a working day with a deploy, a flash
+/// sale and a broker outage. Tidegate, the usual rule (KEDA's lag rule with an HPA, or Spark's dynamic
+/// allocation) and a fixed size each run a copy of the same world. Nothing outside this process is
+/// touched, and the same seed gives the same day.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Args {
     /// Simulated hours, from 06:00 on.

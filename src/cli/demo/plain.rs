@@ -17,12 +17,13 @@ pub(super) fn open(out: &mut impl Write, day: &Day, served: Option<SocketAddr>, 
     )?;
     writeln!(
         out,
-        "A lag rule (as KEDA and an HPA apply it) and a fixed size run beside it, each in its own"
+        "Beside it, each in its own copy of the same world: a lag rule (as KEDA and an HPA apply it) or"
     )?;
-    writeln!(out, "copy of the same world.")?;
+    writeln!(out, "Spark's dynamic allocation, and a fixed size.")?;
     for lane in day.lanes() {
         let name = lane.name();
-        writeln!(out, "  {name:<9} objective: no record older than {}", span(lane.max_lag()))?;
+        let what = lane.what();
+        writeln!(out, "  {name:<9} {what:<26} objective: no record older than {}", span(lane.max_lag()))?;
     }
     if let Some(address) = served {
         writeln!(out, "  http://{address}/metrics and http://{address}/api/v1/workloads show every turn")?;
@@ -59,12 +60,13 @@ fn print_state(out: &mut impl Write, now: Timestamp, lane: &Lane, moment: &Momen
     let [_, rule, _] = lane.scores();
     writeln!(
         out,
-        "{}   {:<9} {:>5.0}/s   Tidegate {:>2} replicas, oldest {:<6}  lag rule {:>2}, oldest {:<6} {:>3} moves",
+        "{}   {:<9} {:>5.0}/s   Tidegate {:>2} replicas, oldest {:<6}  {} {:>2}, oldest {:<6} {:>3} moves",
         clock(now),
         lane.name(),
         moment.load,
         ours.replicas,
         span(ours.age),
+        lane.rule().name(),
         naive.replicas,
         span(naive.age),
         rule.moves(),

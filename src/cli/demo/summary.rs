@@ -18,6 +18,7 @@ pub(super) fn print(out: &mut impl Write, day: &Day) -> io::Result<()> {
         "\nAfter {hours:.0} simulated hours, with the same load and the same faults for everybody:"
     )?;
     writeln!(out, "Lag rule: 1 replica per so many unprocessed records, with an HPA's defaults.")?;
+    writeln!(out, "Dynamic allocation: Spark's own, at its defaults.")?;
     for lane in day.lanes() {
         let objective = span(lane.max_lag());
         writeln!(out, "\nshop/{}: no record older than {objective}", lane.name())?;
@@ -33,11 +34,11 @@ fn table(lane: &Lane) -> Table {
     let scores = lane.scores();
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
-    let [ours, rule, fixed] = RIVALS;
+    let [ours, _, fixed] = RIVALS;
     table.set_header([
         String::new(),
         ours.to_owned(),
-        format!("{rule} (1 per {})", lane.threshold()),
+        lane.rule().settings(),
         format!("{fixed} ({})", lane.fixed()),
     ]);
     let mut row = |name: &str, figure: &dyn Fn(&Score) -> String| {
@@ -50,7 +51,7 @@ fn table(lane: &Lane) -> Table {
     row("oldest record", &|score| span(score.worst_age));
     row("moves up / down", &|score| format!("{} / {}", score.raised, score.lowered));
     row("moves undone in 30m", &|score| score.reversals.to_string());
-    row("rebalancing, min", &|score| minutes(score.stopped_seconds));
+    row("standing still, min", &|score| minutes(score.stopped_seconds));
     row("most replicas", &|score| score.most.to_string());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -61,30 +62,31 @@ fn table(lane: &Lane) -> Table {
 /// What the table says, in two sentences that can come out either way.
 fn reading(lane: &Lane) -> [String; 2] {
     let [ours, rule, _] = lane.scores();
+    let name = lane.rule().name();
     if ours.replica_seconds + rule.replica_seconds == 0 {
-        return ["Nothing arrived: both stayed at 0 replicas.".into(), lateness(ours, rule)];
+        return ["Nothing arrived: both stayed at 0 replicas.".into(), lateness(name, ours, rule)];
     }
     [
         format!(
-            "Tidegate: {} than the lag rule, and {} moves to its {}.",
+            "Tidegate: {} than the {name}, and {} moves to its {}.",
             compared(ours.replica_seconds, rule.replica_seconds),
             ours.moves(),
             rule.moves(),
         ),
-        lateness(ours, rule),
+        lateness(name, ours, rule),
     ]
 }
 
-fn lateness(ours: &Score, rule: &Score) -> String {
+fn lateness(name: &str, ours: &Score, rule: &Score) -> String {
     let (mine, theirs) = (minutes(ours.late_seconds), minutes(rule.late_seconds));
     match ours.late_seconds.cmp(&rule.late_seconds) {
         std::cmp::Ordering::Equal if ours.late_seconds == 0 => "Both held the objective all the time.".into(),
         std::cmp::Ordering::Equal => format!("Both broke the objective for {mine} minutes."),
         std::cmp::Ordering::Less => {
-            format!("It broke the objective for {mine} minutes, the lag rule for {theirs}.")
+            format!("It broke the objective for {mine} minutes, the {name} for {theirs}.")
         }
         std::cmp::Ordering::Greater => {
-            format!("The lag rule kept the objective better: {theirs} minutes broken, Tidegate {mine}.")
+            format!("The {name} kept the objective better: {theirs} minutes broken, Tidegate {mine}.")
         }
     }
 }
@@ -121,9 +123,9 @@ mod tests {
             score.late_seconds = late_seconds;
             score
         };
-        assert_eq!(lateness(&late(0), &late(0)), "Both held the objective all the time.");
+        assert_eq!(lateness("lag rule", &late(0), &late(0)), "Both held the objective all the time.");
         assert_eq!(
-            lateness(&late(120), &late(60)),
+            lateness("lag rule", &late(120), &late(60)),
             "The lag rule kept the objective better: 1.0 minutes broken, Tidegate 2.0."
         );
         assert_eq!(compared(150, 100), "50 % more replica-hours");

@@ -10,7 +10,7 @@ use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 use super::charts;
 use super::plain::clock;
 use super::story::{Kind, News, Story};
-use crate::embedded::day::{Day, Lane, RIVALS};
+use crate::embedded::day::{Day, RIVALS};
 use crate::embedded::scenario::Tone;
 use crate::embedded::score::Score;
 use crate::policy::units::records_f64;
@@ -23,7 +23,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, day: &Day, story: &Story, colour: bool
         Constraint::Length(1),
         Constraint::Fill(3),
         Constraint::Fill(3),
-        Constraint::Length(4),
+        Constraint::Length(5),
         Constraint::Min(5),
     ]);
     let [header, event, load, pair, scores, news] = rows.areas(frame.area());
@@ -99,33 +99,29 @@ fn happening<'a>(story: &Story, paint: &Paint) -> Line<'a> {
             Line::styled(format!(" {} {text}", clock(*at)), paint.tone(*tone).add_modifier(Modifier::BOLD))
         }
         Some(_) | None => Line::styled(
-            " Three copies of one day: Tidegate, a lag rule (KEDA + HPA), and a fixed size",
+            " Three copies of one day: Tidegate, the usual rule, and a fixed size",
             paint.faint(),
         ),
     }
 }
 
-/// One line per rival with the figures so far.
+/// One line per workload with everybody's figures so far.
 fn figures<'a>(day: &Day, paint: &Paint) -> Paragraph<'a> {
-    let heads: String = day.lanes().iter().map(heads).collect();
-    let mut lines = vec![Line::styled(format!("{:<11}{heads}", " so far"), paint.faint())];
-    for (side, name) in RIVALS.into_iter().enumerate() {
-        let style = [paint.ours(), paint.rule(), paint.load()].get(side).copied().unwrap_or_default();
-        let row: String =
-            day.lanes().iter().filter_map(|lane| lane.scores().get(side).map(|s| figure(s))).collect();
-        lines.push(Line::styled(format!(" {name:<10}{row}"), style));
-    }
-    Paragraph::new(lines)
-}
-
-fn heads(lane: &Lane) -> String {
-    format!("{:>18} {:>6} {:>7}", format!("{}: repl.-h", lane.name()), "late", "moves")
+    let styles = [paint.ours(), paint.rule(), paint.load()];
+    let heads = RIVALS.map(|name| format!("{:>12}{:>6}{:>5}", name, "late", "moves"));
+    let row = |name: &str, cells: [String; 3]| {
+        let cells = cells.into_iter().zip(styles).map(|(cell, style)| Span::styled(cell, style));
+        let name = Span::styled(format!(" {name:<9}"), paint.faint());
+        Line::from(std::iter::once(name).chain(cells).collect::<Vec<_>>())
+    };
+    let lanes = day.lanes().iter().map(|lane| row(lane.name(), lane.scores().map(figure)));
+    Paragraph::new(std::iter::once(row("repl.-h", heads)).chain(lanes).collect::<Vec<_>>())
 }
 
 fn figure(score: &Score) -> String {
     let hours = records_f64(score.replica_seconds) / 3600.0;
     let late = records_f64(score.late_seconds) / 60.0;
-    format!("{hours:>18.1} {late:>5.1}m {:>7}", score.moves())
+    format!("{hours:>12.1}{:>6}{:>5}", format!("{late:.1}m"), score.moves())
 }
 
 /// The last decisions, newest first.
@@ -198,10 +194,10 @@ mod tests {
         has(" orders replicas: Tidegate lag rule ");
         has(" oldest record, s: objective 2m ");
         has(" decisions and what came of them, newest first ");
-        let [ours, rule, fixed] = day.lanes()[0].scores().map(figure);
-        has(&format!(" Tidegate  {ours}"));
-        has(&format!(" lag rule  {rule}"));
-        has(&format!(" fixed size{fixed}"));
+        for lane in day.lanes() {
+            let [ours, rule, fixed] = lane.scores().map(figure);
+            has(&format!(" {:<9}{ours}{rule}{fixed}", lane.name()));
+        }
     }
 
     #[tokio::test]

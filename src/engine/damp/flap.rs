@@ -58,6 +58,9 @@ fn half_life(price: f64) -> f64 {
 
 /// Holds a move down while recent reversals weigh too much. Going to rest has its own cooldown.
 pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: Timestamp) {
+    if !memory.flap.suppressing {
+        return;
+    }
     let suppressed = memory.flap.suppressed(memory.cost.price(&Tuning::of(rules)), now);
     if draft.lowers()
         && draft.reason != Reason::Idle

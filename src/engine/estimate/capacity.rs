@@ -98,6 +98,16 @@ impl Capacity {
 }
 
 impl CapacityMemory {
+    /// As after many measurements that agree.
+    pub(crate) fn known(rate: f64) -> Self {
+        if !rate.is_finite() || rate <= 0.0 {
+            return Self::default();
+        }
+        let mean = rate.ln();
+        let belief = Belief { mean, variance: LEAST_DEVIATION * LEAST_DEVIATION };
+        Self { belief: Some(belief), usual: Some(mean), ..Self::default() }
+    }
+
     /// What is believed now.
     pub(crate) fn capacity(&self, hint: Option<f64>) -> Capacity {
         let hint = hint.filter(|hint| hint.is_finite() && *hint > 0.0);

@@ -316,6 +316,19 @@ fn is_stable(seen: &Observation) -> bool {
     })
 }
 
+/// Whether consumers are told to stop. An engine that works in batches goes on while executors come and go: its batch
+/// under way only says nothing of their number.
+fn stands_still(seen: &Observation) -> bool {
+    seen.sources.iter().any(|source| match source {
+        SourceReading::Backlog(reading) => match reading.group {
+            GroupState::Stable => false,
+            GroupState::Rebalancing => reading.streaming.is_none(),
+            GroupState::Empty | GroupState::Dead | GroupState::Unknown => true,
+        },
+        SourceReading::Metric(_) => false,
+    })
+}
+
 /// Watches a move: whether every replica is there, work goes on, and what processing was lost since the last
 /// look.
 fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look) {
@@ -331,7 +344,7 @@ fn watch_move(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Loo
         .all(|group| group.consumed.is_some_and(|consumed| consumed > 0.0) || group.lag == Some(0));
     let capacity = memory.capacity.capacity(rules.capacity_per_replica).mean;
     let serving = capacity.zip(seen.target.ready).map(|(one, ready)| one * ready.as_f64());
-    let lost = if at_rest { 0.0 } else { look.lost(serving, stable) };
+    let lost = if at_rest { 0.0 } else { look.lost(serving, stands_still(seen)) };
     let glance = Glance { settled: seen.target.settled, works: at_rest || (stable && works), lost, sampled };
     memory.cost.watch(glance, 4.0 * rules.interval.as_secs_f64());
     if memory.effect.is_doubtful() {

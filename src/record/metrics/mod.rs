@@ -201,7 +201,7 @@ impl Metrics {
     pub fn tuning_looked(&self, choice: &Choice, took: Duration) {
         let outcome = match choice {
             Choice::TooLittle => "tooLittle",
-            Choice::Unlike(_) => "unlike",
+            Choice::Unlike { .. } => "unlike",
             Choice::Keep => "kept",
             Choice::Turn(turn) if turn.is_back() => "turnedBack",
             Choice::Turn(_) => "turned",

@@ -1,5 +1,6 @@
 //! Benches: Tidegate and others on the same servers and under the same loads, one after the other.
 
+pub(crate) mod flink;
 pub(crate) mod keda;
 mod plot;
 mod shape;

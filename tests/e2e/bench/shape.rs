@@ -14,11 +14,17 @@ pub(crate) enum Shape {
     Noise,
     /// Up and down between 300 and 1100 in straight lines: what KEDA is tuned on, and nobody judged by.
     Waves,
+    /// The step with a shorter end, for clusters whose time cannot be compressed.
+    Surge,
+    /// The same in short: for a look.
+    Hop,
 }
 
 impl Shape {
     /// What consumers are judged by.
     pub(crate) const CONSUMERS: [Self; 3] = [Self::Step, Self::Sawtooth, Self::Noise];
+    /// What Flink jobs are judged by, and looked at with.
+    pub(crate) const JOBS: [Self; 3] = [Self::Surge, Self::Sawtooth, Self::Hop];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
@@ -27,6 +33,8 @@ impl Shape {
             Self::Sawtooth => "sawtooth",
             Self::Noise => "noise",
             Self::Waves => "waves",
+            Self::Surge => "surge",
+            Self::Hop => "hop",
         }
     }
 
@@ -37,6 +45,18 @@ impl Shape {
             Self::Sawtooth => 750,
             Self::Noise => 600,
             Self::Waves => 800,
+            Self::Surge => 660,
+            Self::Hop => 180,
+        }
+    }
+
+    /// When it rises at once, in seconds.
+    pub(crate) fn rises(self) -> Option<u64> {
+        match self {
+            Self::Step => Some(150),
+            Self::Surge => Some(120),
+            Self::Hop => Some(40),
+            Self::Sawtooth | Self::Noise | Self::Waves => None,
         }
     }
 
@@ -45,7 +65,11 @@ impl Shape {
         match self {
             Self::Step if second < 150 => 300,
             Self::Step if second < 400 => 1200,
-            Self::Step => 200,
+            Self::Surge if second < 120 => 300,
+            Self::Surge if second < 360 => 1200,
+            Self::Hop if second < 40 => 300,
+            Self::Hop if second < 120 => 1200,
+            Self::Step | Self::Surge | Self::Hop => 200,
             Self::Sawtooth => 200 + 4 * (second % 250),
             Self::Noise => 385 + scrambled(second / 10) % 631,
             Self::Waves => 300 + 4 * (200 - (second % 400).abs_diff(200)),

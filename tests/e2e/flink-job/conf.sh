@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # conf.sh FOLDER PORT [RPC-PORT]: a Flink configuration for loopback, small memory and quick answers; everything that the
-# servers write goes below FOLDER. It suits both lines.
+# servers write goes below FOLDER. It suits both lines. A JobManager fetches the metrics of all TaskManagers at once and
+# fetches none until each of them has answered or web.timeout is over: ten minutes of silence after the loss of one,
+# unless it is told otherwise.
 set -euo pipefail
 cat <<E
 jobmanager.rpc.address: 127.0.0.1
@@ -39,6 +41,7 @@ restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 2147483647
 restart-strategy.fixed-delay.delay: 1 s
 metrics.fetcher.update-interval: 1000
+web.timeout: 5000
 web.upload.dir: $1/upload
 jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling: 2 s
 jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout: 2 s

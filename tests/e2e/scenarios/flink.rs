@@ -8,18 +8,18 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::cluster::User;
 use crate::support::daemon::{Daemon, Setup, command};
-use crate::support::flink::{Flink, Order};
+use crate::support::flink::{Flink, Layout, Order};
 use crate::support::load::Load;
 use crate::support::objects::{Home, policy, with};
 use crate::support::waiting::{becomes, eventually};
 use crate::support::world::Case;
 
 /// Rungs: 1, 2, 3, 4, 6, 12.
-const PARTITIONS: i32 = 12;
+pub(super) const PARTITIONS: i32 = 12;
 /// Microseconds that one record takes: one slot processes somewhat less than 200 in a second.
-const COST: u32 = 5000;
+pub(super) const COST: u32 = 5000;
 /// The lines that are run against, in turn.
-const NEWEST: &str = "2.2";
+pub(super) const NEWEST: &str = "2.2";
 pub(super) const OLDER: &str = "1.20";
 
 /// A job on a cluster of its own, under load, and a daemon that watches it.
@@ -51,12 +51,23 @@ impl Stage {
         scheduler: &str,
     ) -> Result<Self> {
         let bootstrap = case.kafka().await?.bootstrap();
-        let home = case.home().await?;
         case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
-        let flink = Flink::start(case.tools(), &case.path("flink"), line, slots, scheduler).await?;
+        let options = &[("jobmanager.scheduler", Some(scheduler))];
+        let flink = Flink::start(
+            case.tools(),
+            &case.path("flink"),
+            Layout { line, slots, options, application: None },
+        )
+        .await?;
         let load = Load::start(&bootstrap, case.name, PARTITIONS, rate)?;
         let order = order(case.name, &bootstrap, parallelism);
         let job = flink.submit(&order).await?;
+        Self::on(case, flink, job, load).await
+    }
+
+    /// A job that is there already, with a daemon that watches it.
+    pub(super) async fn on(case: &Case, flink: Flink, job: String, load: Load) -> Result<Self> {
+        let home = case.home().await?;
         let mut setup = case.setup().await?;
         setup.connections = with(&setup.connections, &json!({"flink": {"main": {"url": flink.url()}}}));
         let daemon = Daemon::start(Setup { dir: case.path("daemon"), ..setup }).await?;
@@ -97,7 +108,7 @@ impl Stage {
     }
 
     /// Waits until more than two is asked for; how much.
-    async fn is_asked_for_more(&self) -> Result<u32> {
+    pub(super) async fn is_asked_for_more(&self) -> Result<u32> {
         eventually("more is asked for", || async {
             let asked = self.flink.asked(&self.job).await?.into_iter().max().context("no vertices")?;
             Ok(Some(u32::try_from(asked)?).filter(|asked| *asked > 2))
@@ -122,7 +133,7 @@ impl Stage {
 }
 
 pub(super) fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> Order<'a> {
-    Order { name, bootstrap, topic: name, cost: COST, parallelism }
+    Order { name, bootstrap, topic: name, cost: COST, checkpoint: 2000, parallelism }
 }
 
 /// The load rises, and falls again: one move up, to the right size at once; the backlog is gone, nothing is lost.
@@ -243,7 +254,7 @@ pub(super) async fn the_jobmanager_is_killed(case: Case) -> Result<()> {
     let said = stage.daemon.says(case.name, case.name, "TargetUnreadable").await?;
     case.figure(&said.sentence);
     stage.daemon.turns_pass(case.name, case.name, 5).await?;
-    stage.flink.launch()?;
+    stage.flink.launch(&[])?;
     let said = stage.daemon.says(case.name, case.name, "TargetNotFound").await?;
     case.figure(&said.sentence);
     stage.flink.has_slots(4).await?;

@@ -9,6 +9,7 @@ mod dry_run;
 mod faults;
 mod fleet;
 mod flink;
+mod flink_application;
 mod flink_operator;
 mod hpa;
 mod keda;
@@ -20,6 +21,7 @@ mod spark_allocator;
 mod spark_apache;
 mod spark_bounds;
 mod spark_history;
+mod spark_lines;
 mod spark_restart;
 mod steady;
 mod storm;
@@ -72,10 +74,16 @@ scenarios! {
     "spark-restart": 3, spark_restart::proved_or_rolled_back;
     "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for, by_name;
     "spark-history": 2, spark_history::bounds_from_real_runs;
+    // Spark's older line is installed on request.
+    "spark-workers-3.5": 3, spark::on_the_older_line, by_name;
+    "spark-answers": 2, spark_lines::record, by_name;
     "flink-slots": 2, flink::too_few_slots;
-    // On a busy machine, Flink's tasks are once in a while not heard of for longer than a step waits.
-    "flink-deployment": 2, flink_operator::in_place, by_name;
+    "flink-deployment": 2, flink_operator::in_place;
     "flink-redeploy": 2, flink_operator::redeploy;
+    "flink-application": 2, flink_application::starts_without_what_is_kept;
+    "flink-application-older": 2, flink_application::starts_with_what_is_kept;
+    "flink-reactive": 2, flink_application::reactive;
+    "flink-session-job": 2, flink_application::session_job;
     "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
@@ -115,7 +123,7 @@ scenarios! {
 }
 
 /// Waits for several JVMs to start and to warm up, which takes minutes where they have to share a core.
-async fn patiently<T, F: Future<Output = Result<T>>>(wait: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(wait: impl Fn() -> F) -> Result<T> {
     for _ in 0..3 {
         if let Ok(done) = wait().await {
             return Ok(done);

@@ -31,8 +31,19 @@ const TEMPTED: usize = 20;
 /// something else answers in its place: no worker leaves. The driver is back: they leave, drained. Every
 /// record was processed once.
 pub(super) async fn workers_follow_a_streaming_query(case: Case) -> Result<()> {
+    follow(case, Line::Four).await
+}
+
+/// The same with Spark 3.5.
+pub(super) async fn on_the_older_line(case: Case) -> Result<()> {
+    let installed = case.tools().spark(Line::Three);
+    ensure!(installed.exists(), "{} is missing: run tests/e2e/install.sh spark-3.5", installed.display());
+    follow(case, Line::Three).await
+}
+
+async fn follow(case: Case, line: Line) -> Result<()> {
     let (name, home, dir) = (case.name, case.home().await?, case.path("spark"));
-    let (master, kafka) = tokio::try_join!(Master::start(case.tools(), Line::Four, &dir), case.kafka())?;
+    let (master, kafka) = tokio::try_join!(Master::start(case.tools(), line, &dir), case.kafka())?;
     kafka.admin()?.create(name, PARTITIONS).await?;
     let load = Load::start(&kafka.bootstrap(), name, PARTITIONS, LOW)?;
     home.deploy("workers", &master.worker(), 1).await?;

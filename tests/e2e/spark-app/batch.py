@@ -3,7 +3,7 @@
     batch.py NAME FIRST RUNS TASKS TASK_MS
 
 Run number N is an application of its own called NAME-N, with an id and an event log of its own. It has one stage of
-TASKS tasks that take TASK_MS each, and then one of a single task.
+TASKS tasks that take TASK_MS each, and then one of a single task. With a TASK_MS of 0 its job fails.
 """
 
 import sys
@@ -16,7 +16,10 @@ FIRST, RUNS, TASKS, TASK_MS = map(int, sys.argv[2:6])
 
 for number in range(FIRST, FIRST + RUNS):
     spark = SparkSession.builder.appName("%s-%d" % (NAME, number)).getOrCreate()
-    pause = "java_method('java.lang.Thread', 'sleep', %dL) AS pause" % TASK_MS
-    rows = spark.range(0, TASKS, 1, TASKS).selectExpr("id % 2 AS key", pause)
-    rows.groupBy("key").agg(F.count("pause")).collect()
+    pause = "java_method('java.lang.Thread', 'sleep', %dL)" % TASK_MS if TASK_MS else "raise_error('as told')"
+    rows = spark.range(0, TASKS, 1, TASKS).selectExpr("id % 2 AS key", pause + " AS pause")
+    try:
+        rows.groupBy("key").agg(F.count("pause")).collect()
+    except Exception as error:
+        print("run %d failed: %s" % (number, error), file=sys.stderr)
     spark.stop()

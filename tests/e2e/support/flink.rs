@@ -1,20 +1,22 @@
-//! A Flink session cluster of loopback processes: one JobManager, and TaskManagers that come and go.
+//! A Flink cluster of loopback processes: one JobManager, for a session or for one application, and TaskManagers that
+//! come and go.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::daemon::at;
+use super::objects::Image;
 use super::place::{Tools, free_port};
 use super::process::{Process, Program};
 use super::waiting::{becomes, eventually};
 
 /// What Flink asks of Java 17.
-const OPENS: [&str; 11] = [
+pub(crate) const OPENS: [&str; 11] = [
     "lang",
     "lang.invoke",
     "lang.reflect",
@@ -29,38 +31,67 @@ const OPENS: [&str; 11] = [
 ];
 
 /// A job of the suite's, as it is submitted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Order<'a> {
     pub(crate) name: &'a str,
     pub(crate) bootstrap: &'a str,
     pub(crate) topic: &'a str,
     /// Microseconds that a record takes.
     pub(crate) cost: u32,
+    /// Milliseconds from checkpoint to checkpoint.
+    pub(crate) checkpoint: u32,
     pub(crate) parallelism: u32,
 }
 
-/// A session cluster.
+impl Order<'_> {
+    fn arguments(&self) -> Vec<String> {
+        let Self { name, bootstrap, topic, cost, checkpoint, parallelism: _ } = self;
+        let arguments = [
+            ["--bootstrap", bootstrap],
+            ["--topic", topic],
+            ["--group", topic],
+            ["--name", name],
+            ["--cost", &cost.to_string()],
+            ["--checkpoint", &checkpoint.to_string()],
+        ];
+        arguments.as_flattened().iter().map(|one| (*one).to_owned()).collect()
+    }
+}
+
+/// How a cluster is set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    /// 2.2 or 1.20.
+    pub(crate) line: &'a str,
+    /// Of each TaskManager.
+    pub(crate) slots: &'a [u32],
+    /// Options that are not to be the suite's; without a value they are Flink's own.
+    pub(crate) options: &'a [(&'a str, Option<&'a str>)],
+    /// The job that is the cluster's only one; without, it is a session cluster.
+    pub(crate) application: Option<Order<'a>>,
+}
+
+/// The id of an application's job: it stays as it is when the application is started anew, as under the operator.
+pub(crate) const APPLICATION: &str = "00000000000000000000000000abcdef";
+
+/// A cluster.
 #[derive(Debug)]
 pub(crate) struct Flink {
     dir: PathBuf,
     home: PathBuf,
     url: String,
+    /// What the application's JobManager is told of its job.
+    application: Option<Vec<String>>,
     jobmanager: Mutex<Option<Process>>,
     taskmanagers: Mutex<BTreeMap<String, Process>>,
 }
 
 impl Flink {
-    /// Starts a JobManager of `line` and TaskManagers with so many slots each, and waits until all slots are there.
-    pub(crate) async fn start(
-        tools: &Tools,
-        dir: &Path,
-        line: &str,
-        slots: &[u32],
-        scheduler: &str,
-    ) -> Result<Self> {
+    /// Starts a JobManager and TaskManagers, and waits until all slots are there.
+    pub(crate) async fn start(tools: &Tools, dir: &Path, layout: Layout<'_>) -> Result<Self> {
         fs::create_dir_all(dir.join("conf"))?;
         fs::create_dir_all(dir.join("tmp"))?;
-        let (rest, home) = (free_port()?, tools.flink(line)?);
+        let (rest, home) = (free_port()?, tools.flink(layout.line)?);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/flink-job/conf.sh");
         let config = dir.join("conf/config.yaml");
         Program::new(script, dir.join("conf.log"))
@@ -69,7 +100,7 @@ impl Flink {
             .run()
             .await?;
         let text = fs::read_to_string(&config)?;
-        fs::write(&config, text.replace("scheduler: adaptive", &format!("scheduler: {scheduler}")))?;
+        fs::write(&config, configured(&text, layout.options))?;
         // As the older line calls it.
         fs::copy(&config, dir.join("conf/flink-conf.yaml"))?;
         // A jar in this place counts as uploaded.
@@ -80,14 +111,15 @@ impl Flink {
             dir: dir.to_owned(),
             home,
             url,
+            application: layout.application.as_ref().map(application),
             jobmanager: Mutex::default(),
             taskmanagers: Mutex::default(),
         };
-        flink.launch()?;
-        for (number, slots) in slots.iter().enumerate() {
+        flink.launch(&[])?;
+        for (number, slots) in layout.slots.iter().enumerate() {
             flink.add(&format!("tm{number}"), *slots)?;
         }
-        flink.has_slots(slots.iter().sum()).await?;
+        flink.has_slots(layout.slots.iter().sum()).await?;
         Ok(flink)
     }
 
@@ -96,23 +128,37 @@ impl Flink {
         &self.url
     }
 
-    fn java(&self, log: &str, main: &str) -> Program {
-        let opens = OPENS.map(|part| format!("--add-opens=java.base/java.{part}=ALL-UNNAMED"));
-        Program::new("java", self.dir.join(format!("{log}.log")))
-            .args(opens)
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx300m", "-XX:MaxDirectMemorySize=128m"])
-            .arg("-cp")
-            .arg(format!("{}/lib/*", self.home.display()))
-            .arg(main)
-            .arg("--configDir")
-            .arg(self.dir.join("conf").display().to_string())
+    /// Its configuration, and its jars, to which an application's own belongs.
+    fn surroundings(&self) -> (PathBuf, String) {
+        let jars = format!("{0}/lib/*", self.home.display());
+        let own = format!(":{}/job.jar", self.home.display());
+        (self.dir.join("conf"), if self.application.is_some() { jars + &own } else { jars })
     }
 
-    /// Starts the JobManager, again.
-    pub(crate) fn launch(&self) -> Result<()> {
-        let main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint";
-        *self.jobmanager() = Some(self.java("jobmanager", main).start()?);
+    fn java(&self, log: &str, main: &str) -> Program {
+        let (conf, jars) = self.surroundings();
+        java(&self.dir.join(format!("{log}.log")), &jars, &conf, main)
+    }
+
+    /// Starts the JobManager, again, with further options.
+    pub(crate) fn launch(&self, options: &[(&str, &str)]) -> Result<()> {
+        let main = match &self.application {
+            None => "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+            Some(_) => "org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint",
+        };
+        let options = options.iter().flat_map(|(key, value)| ["-D".to_owned(), format!("{key}={value}")]);
+        let program = self.java("jobmanager", main).args(options);
+        *self.jobmanager() = Some(program.args(self.application.clone().unwrap_or_default()).start()?);
         Ok(())
+    }
+
+    /// The job's last completed checkpoint, which outlives a JobManager that is killed.
+    pub(crate) fn checkpoint(&self, job: &str) -> Result<PathBuf> {
+        let all = fs::read_dir(self.dir.join("checkpoints").join(job))?.collect::<Result<Vec<_>, _>>()?;
+        let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("chk-")?.parse::<u64>().ok();
+        let complete =
+            all.into_iter().map(|entry| entry.path()).filter(|path| path.join("_metadata").exists());
+        complete.max_by_key(number).context("no checkpoint was completed")
     }
 
     /// Kills the JobManager; without high availability its jobs are gone with it.
@@ -122,13 +168,14 @@ impl Flink {
 
     /// Starts a TaskManager.
     pub(crate) fn add(&self, name: &str, slots: u32) -> Result<()> {
-        let main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner";
-        let program = self
-            .java(name, main)
-            .args(["-D".to_owned(), format!("taskmanager.resource-id={name}")])
-            .args(["-D".to_owned(), format!("taskmanager.numberOfTaskSlots={slots}")]);
+        let program = with_slots(self.java(name, TASKMANAGER), name, slots);
         self.taskmanagers().insert(name.to_owned(), program.start()?);
         Ok(())
+    }
+
+    /// What a TaskManager's Pod runs.
+    pub(crate) fn image(&self, line: &str, slots: u32) -> Image {
+        Image::TaskManager { line: line.to_owned(), conf: self.surroundings().0.display().to_string(), slots }
     }
 
     /// Kills a TaskManager.
@@ -153,11 +200,13 @@ impl Flink {
         let answer = reqwest::Client::new().post(self.run_url()).json(&Self::run_request(order)).send();
         let answer: Value = answer.await?.json().await?;
         let id = at(&answer, "/jobid").as_str().with_context(|| format!("submit: {answer}"))?.to_owned();
-        eventually("the job runs", || async {
-            Ok((self.parallelism(&id).await? == order.parallelism).then_some(()))
-        })
-        .await?;
+        self.runs(&id, order.parallelism).await?;
         Ok(id)
+    }
+
+    /// Waits until a job runs with so much.
+    pub(crate) async fn runs(&self, id: &str, parallelism: u32) -> Result<()> {
+        becomes("what the job runs with", parallelism, || self.parallelism(id)).await
     }
 
     /// Where jobs are submitted.
@@ -167,15 +216,7 @@ impl Flink {
 
     /// What is submitted.
     pub(crate) fn run_request(order: &Order<'_>) -> Value {
-        let Order { name, bootstrap, topic, cost, parallelism } = order;
-        let arguments = [
-            ["--bootstrap", bootstrap],
-            ["--topic", topic],
-            ["--group", topic],
-            ["--name", name],
-            ["--cost", &cost.to_string()],
-        ];
-        json!({"programArgsList": arguments.as_flattened(), "parallelism": parallelism})
+        json!({"programArgsList": order.arguments(), "parallelism": order.parallelism})
     }
 
     /// Cancels a job and waits until it has ended.
@@ -200,11 +241,26 @@ impl Flink {
         Ok(u32::try_from(parallelism.max().context("no parallelism")?)?)
     }
 
-    /// The upper bounds that are asked for.
+    /// The upper bounds that are asked for, the least first.
     pub(crate) async fn asked(&self, job: &str) -> Result<Vec<u64>> {
         let asked = self.get(&format!("/jobs/{job}/resource-requirements")).await?;
         let vertices = asked.as_object().context("no requirements")?.values();
-        Ok(vertices.filter_map(|one| at(one, "/parallelism/upperBound").as_u64()).collect())
+        let bounds = vertices.filter_map(|one| at(one, "/parallelism/upperBound").as_u64());
+        let mut bounds: Vec<u64> = bounds.collect();
+        bounds.sort_unstable();
+        Ok(bounds)
+    }
+
+    /// Asks for `parallelism` of every vertex, as a person would.
+    pub(crate) async fn require(&self, job: &str, parallelism: u32) -> Result<()> {
+        let path = format!("{}/jobs/{job}/resource-requirements", self.url);
+        let mut asked = Self::ask(&path).await?;
+        for bounds in asked.as_object_mut().context("no requirements")?.values_mut() {
+            *bounds = json!({"parallelism": {"lowerBound": 1, "upperBound": parallelism}});
+        }
+        let answer = reqwest::Client::new().put(&path).json(&asked).send().await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Ok(())
     }
 
     /// How often the job was restarted or rescaled since it was submitted, as its checkpoints tell: each one
@@ -229,8 +285,13 @@ impl Flink {
 
     /// What its REST API answers.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        let answer = reqwest::get(format!("{}{path}", self.url)).await?;
-        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Self::ask(&format!("{}{path}", self.url)).await
+    }
+
+    /// What the REST API at a whole URL answers.
+    pub(crate) async fn ask(url: &str) -> Result<Value> {
+        let answer = reqwest::get(url).await?;
+        ensure!(answer.status().is_success(), "{url}: {}", answer.status());
         Ok(answer.json().await?)
     }
 
@@ -241,4 +302,49 @@ impl Flink {
     fn taskmanagers(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
         self.taskmanagers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+const TASKMANAGER: &str = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner";
+
+fn java(log: &Path, jars: &str, conf: &Path, main: &str) -> Program {
+    let opens = OPENS.map(|part| format!("--add-opens=java.base/java.{part}=ALL-UNNAMED"));
+    Program::new("java", log)
+        .args(opens)
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx300m", "-XX:MaxDirectMemorySize=128m"])
+        .args(["-cp", jars, main, "--configDir", &conf.display().to_string()])
+}
+
+fn with_slots(program: Program, name: &str, slots: u32) -> Program {
+    program
+        .args(["-D".to_owned(), format!("taskmanager.resource-id={name}")])
+        .args(["-D".to_owned(), format!("taskmanager.numberOfTaskSlots={slots}")])
+}
+
+/// A TaskManager with its arguments, as its Pod's container has them.
+pub(crate) fn taskmanager(tools: &Tools, log: &Path, name: &str, args: &[String]) -> Result<Program> {
+    let [line, conf, slots] = args else { bail!("a TaskManager with {args:?}") };
+    let home = tools.flink(line)?;
+    // An application's own jar does no harm in a session.
+    let jars = format!("{0}/lib/*:{0}/job.jar", home.display());
+    Ok(with_slots(java(log, &jars, Path::new(conf), TASKMANAGER), name, slots.parse()?))
+}
+
+/// The configuration with other options.
+fn configured(text: &str, options: &[(&str, Option<&str>)]) -> String {
+    let is_other = |line: &&str| {
+        let key = line.split(':').next().unwrap_or_default();
+        options.iter().any(|(other, _)| *other == key)
+    };
+    let kept = text.lines().filter(|line| !is_other(line)).map(str::to_owned);
+    let others = options.iter().filter_map(|(key, value)| Some(format!("{key}: {}", (*value)?)));
+    kept.chain(others).map(|line| line + "\n").collect()
+}
+
+fn application(order: &Order<'_>) -> Vec<String> {
+    let of = [
+        ["-D", &format!("parallelism.default={}", order.parallelism)],
+        ["--job-id", APPLICATION],
+        ["--job-classname", "dev.tidegate.e2e.Job"],
+    ];
+    of.as_flattened().iter().map(|one| (*one).to_owned()).chain(order.arguments()).collect()
 }

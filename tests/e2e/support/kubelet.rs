@@ -193,6 +193,10 @@ async fn start(
             let (id, args) = (enlist(shared, pod).await?, container.args.clone());
             super::spark::executor(&shared.tools, &log, id, args.unwrap_or_default())
         }
+        "taskmanager" => {
+            let args = container.args.clone().unwrap_or_default();
+            super::flink::taskmanager(&shared.tools, &log, &pod.name_any(), &args)?
+        }
         image if image.contains("/tidegate:") => {
             let (rootfs, root) = (Tools::rootfs()?, log.with_extension("root"));
             let fresh = Sandbox::create(&shared.client, pod, container, &rootfs, &root).await?;

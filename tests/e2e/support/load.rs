@@ -28,6 +28,8 @@ impl Load {
             .set("bootstrap.servers", bootstrap)
             .set("client.id", "suite-load")
             .set("linger.ms", "5")
+            // What is sent again on a busy machine is there once still: scenarios count.
+            .set("enable.idempotence", "true")
             .set("topic.metadata.refresh.interval.ms", "1000")
             .create()?;
         let rate = Arc::new(AtomicU64::new(rate));

@@ -32,6 +32,8 @@ pub(crate) enum Image {
     SparkWorker { args: Vec<String>, drain: String, line: Line },
     /// An executor of a Spark application, in the same way.
     SparkExecutor { args: Vec<String>, drain: String },
+    /// A TaskManager of Flink: the line, its JobManager's configuration, its slots.
+    TaskManager { line: String, conf: String, slots: u32 },
 }
 
 impl Image {
@@ -50,14 +52,17 @@ impl Image {
                 args.extend(["--commit-ms", "0"].map(str::to_owned));
                 Self::Consumer(args)
             }
-            other @ (Self::Pause | Self::SparkWorker { .. } | Self::SparkExecutor { .. }) => other,
+            other @ (Self::Pause
+            | Self::SparkWorker { .. }
+            | Self::SparkExecutor { .. }
+            | Self::TaskManager { .. }) => other,
         }
     }
 
     /// Seconds that its Pod may take to end.
     fn grace(&self) -> u32 {
         match self {
-            Self::Pause | Self::Consumer(_) => 5,
+            Self::Pause | Self::Consumer(_) | Self::TaskManager { .. } => 5,
             Self::SparkWorker { .. } | Self::SparkExecutor { .. } => 60,
         }
     }
@@ -69,7 +74,10 @@ impl Image {
                 args.extend(["--set", property].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } | Self::SparkExecutor { .. } => self,
+            Self::Pause
+            | Self::SparkWorker { .. }
+            | Self::SparkExecutor { .. }
+            | Self::TaskManager { .. } => self,
         }
     }
 
@@ -80,7 +88,10 @@ impl Image {
                 args.extend(["--start-ms".to_owned(), (seconds * 1000).to_string()]);
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } | Self::SparkExecutor { .. } => self,
+            Self::Pause
+            | Self::SparkWorker { .. }
+            | Self::SparkExecutor { .. }
+            | Self::TaskManager { .. } => self,
         }
     }
 
@@ -95,6 +106,9 @@ impl Image {
                     "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": start / 1000},
                 })
             }
+            Self::TaskManager { line, conf, slots } => json!({
+                "name": "main", "image": "taskmanager", "args": [line, conf, slots.to_string()],
+            }),
             Self::SparkWorker { args, drain, line } => json!({
                 "name": "main", "image": format!("spark-worker:{}", line.name()), "args": args,
                 "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},

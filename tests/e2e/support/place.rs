@@ -59,6 +59,11 @@ impl Tools {
         Ok(flink)
     }
 
+    /// What Flink's own autoscaler needs beside its jar, for the bench.
+    pub(crate) fn flink_peer(&self) -> PathBuf {
+        self.cache.join("flink-peer")
+    }
+
     /// The home of a line of Spark.
     pub(crate) fn spark(&self, line: Line) -> PathBuf {
         self.cache.join(match line {

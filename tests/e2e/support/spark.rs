@@ -366,7 +366,12 @@ impl Driver {
 
     /// Whether the query has committed a batch.
     pub(crate) fn committed(&self) -> bool {
-        self.dir.join("checkpoints").join(&self.name).join("commits/0").exists()
+        self.checkpoint().join("commits/0").exists()
+    }
+
+    /// The query's checkpoint.
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.dir.join("checkpoints").join(&self.name)
     }
 }
 

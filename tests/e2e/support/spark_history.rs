@@ -76,7 +76,7 @@ impl History {
             .arg(*name)
             .args(numbers)
             .start()?;
-        let status = process.ended(Duration::from_mins(6)).await?;
+        let status = process.ended(Duration::from_mins(12)).await?;
         ensure!(status.success(), "the batch ended with {status}:\n{}", tail(&log, 20));
         Ok(())
     }
@@ -89,7 +89,7 @@ pub(crate) struct Batch {
     /// Number of the first run.
     pub(crate) first: u32,
     pub(crate) runs: u32,
-    /// Tasks of its wide stage, and how long each of them takes.
+    /// Tasks of its wide stage, and how long each of them takes; 0: the run fails.
     pub(crate) tasks: u32,
     pub(crate) task_ms: u32,
 }

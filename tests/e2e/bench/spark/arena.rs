@@ -12,6 +12,7 @@ use super::course::{COST, Course};
 use super::record::Record;
 use super::witness::{self, Batch};
 use crate::bench::{load_average, say, status};
+use crate::scenarios::patiently;
 use crate::support::cluster::{Cluster, Timers};
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Kafka, Layout};
@@ -63,9 +64,11 @@ impl Arena {
         let mut driver = Driver::prepare(&self.tools, &dir, &self.master, &query)?;
         driver.set(contender.settings(course));
         driver.launch().await?;
-        becomes("executors", usize::try_from(MOST)?, || driver.executors()).await?;
-        eventually("the query keeps up", || async {
-            Ok((witness::batches(&driver)?.len() >= WARM_UP).then_some(()))
+        patiently(|| becomes("executors", usize::try_from(MOST).unwrap_or(0), || driver.executors())).await?;
+        patiently(|| {
+            eventually("the query keeps up", || async {
+                Ok((witness::batches(&driver)?.len() >= WARM_UP).then_some(()))
+            })
         })
         .await?;
         let daemon = contender.start(self, (&home, course), &driver).await?;

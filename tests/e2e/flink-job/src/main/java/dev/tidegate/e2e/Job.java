@@ -16,7 +16,14 @@ import org.apache.kafka.clients.consumer.OffsetResetStrategy;
  * (microseconds a record), {@code --checkpoint} (milliseconds between checkpoints), {@code --max-parallelism}.
  */
 public final class Job {
+    private static final int KEYS = 6000;
+
     private Job() {}
+
+    /** One of {@link #KEYS} keys, well mixed: neighbours in a partition have nothing in common. */
+    static int key(long place) {
+        return (int) Long.remainderUnsigned((place * 0x9E3779B97F4A7C15L) >>> 20, KEYS);
+    }
 
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options = new HashMap<>();
@@ -36,7 +43,7 @@ public final class Job {
                         .build();
         env.fromSource(source, WatermarkStrategy.noWatermarks(), "orders")
                 .uid("source")
-                .keyBy(place -> place % 6000)
+                .keyBy(Job::key)
                 .map(new Work(Long.parseLong(options.getOrDefault("cost", "5000"))))
                 .name("work")
                 .uid("work")
