@@ -44,8 +44,12 @@ pub(super) async fn in_place(case: Case) -> Result<()> {
     case.figure(&format!("moves {:?}, kept {asked:?}, the operator did nothing", stage.moves()?));
 
     operator.set(|doing| doing.lifecycle = Some("UPGRADING"));
-    let said = stage.daemon.says(case.name, case.name, "TargetNotSettled").await?;
-    ensure!(said.sentence.contains("status.lifecycleState is UPGRADING"), "{}", said.sentence);
+    // The rescale may not be over yet, which is the same reason for something else.
+    eventually("it says that the operator is at work", || async {
+        let said = stage.daemon.says(case.name, case.name, "TargetNotSettled").await?.sentence;
+        Ok(said.contains("status.lifecycleState is UPGRADING").then_some(()))
+    })
+    .await?;
     operator.set(|doing| doing.lifecycle = None);
     stage.nothing_was_lost().await?;
 
