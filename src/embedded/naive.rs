@@ -24,6 +24,14 @@ impl Rule {
         }
     }
 
+    /// The same in a sentence.
+    pub fn in_words(&self) -> &'static str {
+        match self {
+            Self::Lag(_) => "the lag rule",
+            Self::Allocation(_) => "Spark's own",
+        }
+    }
+
     /// The same, with its settings.
     pub fn settings(&self) -> String {
         match self {

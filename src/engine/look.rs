@@ -70,6 +70,8 @@ pub(crate) struct Group {
     pub(crate) slots: u32,
     /// Replicas that are at work, as the streaming engine says: one that is ready need not have joined yet.
     pub(crate) at_work: Option<u32>,
+    /// Whether work is done in batches, and a look tells the pace of the last ones.
+    pub(crate) in_batches: bool,
 }
 
 impl Look {
@@ -167,18 +169,19 @@ impl Look {
 
     /// Seconds of processing that were lost since the look before, where `serving` records per second are
     /// processed when nothing is in the way. Where nothing waits at the end, but for the next trigger, nothing is
-    /// known to be lost.
+    /// known to be lost; nor by batches that go on, for their pace is that of earlier ones.
     pub(crate) fn lost(&self, serving: Option<f64>, stopped: bool) -> f64 {
         let Some(over) = self.groups.iter().filter_map(|group| group.over).reduce(f64::max) else {
             return 0.0;
         };
         let consumed = sum(self.groups.iter().map(|group| group.consumed));
         let waits = self.sizing_backlog().unwrap_or(0.0);
+        let in_batches = self.groups.iter().any(|group| group.in_batches);
         match (consumed, serving) {
             (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
             _ if stopped => over,
             // Commits hide a little of what was done.
-            (Some(consumed), Some(serving)) if waits > 2.0 * serving => {
+            (Some(consumed), Some(serving)) if !in_batches && waits > 2.0 * serving => {
                 let lost = over - consumed / serving;
                 if lost > 0.1 * over { lost.min(over) } else { 0.0 }
             }
@@ -235,6 +238,7 @@ impl Group {
         if let Some(streaming) = &reading.streaming {
             group.slots = streaming.slots_per_executor.unwrap_or(0);
             group.at_work = streaming.executors;
+            group.in_batches = true;
         }
         group
     }

@@ -15,7 +15,6 @@ use crate::fluid::run::Loop;
 use crate::fluid::running::Moment;
 use crate::fluid::trace::Trace;
 use crate::policy::notches::Notches;
-use crate::policy::rules::PartitionRule;
 use crate::policy::{Objective, Rules, TimeSpan};
 
 /// Gaps up to so many minutes are bridged in a straight line; what lies on either side of a longer one is run by itself.
@@ -24,7 +23,8 @@ const BRIDGED: usize = 10;
 const SHORTEST: usize = 240;
 /// Minutes at the start of every stretch that are not judged: the engine knows nothing yet.
 const WARM_UP: usize = 120;
-/// With more partitions than this they are taken to share evenly: every one is a line of every reading.
+/// More partitions than this, and partitions of which nobody knows, are run as so many that share evenly: every one is
+/// a line of every reading.
 const MOST_PARTITIONS: u32 = 256;
 const STEPS_PER_MINUTE: usize = 4;
 /// Of the last day so many hours must have been carried out, for it to be told whether a run resembles them.
@@ -117,11 +117,9 @@ impl Rehearsal {
         let stretches: Vec<Stretch> = runs.iter().filter_map(|run| stretch(run, &plant, &levels)).collect();
         let judged: usize = stretches.iter().map(Stretch::judged).sum();
         let lately = levels.lately();
-        let even = plant.partitions == 0;
         let every = count((rules.interval.as_secs_f64() / STEP).round()).max(1);
         let rules = Rules {
             interval: TimeSpan(std::time::Duration::from_secs_f64(STEP * real(every))),
-            partitions: if even { PartitionRule::AllowIdleConsumers } else { rules.partitions },
             paused: false,
             ..rules.clone()
         };
@@ -228,14 +226,13 @@ impl<'a> Levels<'a> {
         let stop = self.last(|level| level.lower_seconds)?;
         let start = (self.last(|level| level.raise_seconds)? - stop).max(0.0);
         let objective = rules.window().as_secs_f64();
-        let partitions = self.last(|level| level.partitions).filter(|count| {
-            *count <= MOST_PARTITIONS && rules.partitions != PartitionRule::AllowIdleConsumers
-        });
-        let partitions = partitions.unwrap_or(0);
-        let share = self.last(|level| level.busiest_share);
+        let partitions =
+            self.last(|level| level.partitions).filter(|count| (1..=MOST_PARTITIONS).contains(count));
+        let share = self.last(|level| level.busiest_share).zip(partitions);
+        let skew = share.map_or(0.0, |(share, partitions)| exponent(partitions, share));
         let plant = Plant {
-            partitions,
-            skew: share.map_or(0.0, |share| exponent(partitions, share)),
+            partitions: partitions.unwrap_or(MOST_PARTITIONS),
+            skew,
             min_replicas: rules.min_replicas.0,
             max_replicas: rules.max_replicas.0,
             ..Plant::of("history", [stop, 0.0, start, objective, 0.0])
@@ -299,7 +296,7 @@ fn stretch((first, rates): &Run, plant: &Plant, levels: &Levels<'_>) -> Option<S
 fn exponent(partitions: u32, share: f64) -> f64 {
     let busiest = |skew: f64| 1.0 / (1..=partitions).map(|place| f64::from(place).powf(-skew)).sum::<f64>();
     // Shares are counted over a short while: a little more than even is even.
-    if partitions == 0 || share <= 1.1 * busiest(0.0) {
+    if share <= 1.1 * busiest(0.0) {
         return 0.0;
     }
     let (mut low, mut high) = (0.0, 4.0);

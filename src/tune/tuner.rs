@@ -220,7 +220,6 @@ mod tests {
     use crate::fluid::plant::Plant;
     use crate::fluid::run::{Loop, default_rules};
     use crate::fluid::trace::Trace;
-    use crate::policy::rules::PartitionRule;
 
     const HOUR: usize = 240;
 
@@ -237,7 +236,7 @@ mod tests {
             load(hour)
         });
         let trace = Trace { name: "t".to_owned(), step: 15.0, rates: rates.collect() };
-        let plant = Plant { partitions: 0, capacity: 100.0, ..Plant::preset("consumer-eager").unwrap() };
+        let plant = Plant { partitions: 48, capacity: 100.0, ..Plant::preset("consumer-eager").unwrap() };
         Course::new(&trace, &plant, 1).unwrap()
     }
 
@@ -354,8 +353,7 @@ mod tests {
     #[test]
     fn what_loses_later_goes_back() {
         let course = course(30, smooth);
-        let rules =
-            Rules { preset: Preset::Balanced, partitions: PartitionRule::AllowIdleConsumers, ..rules() };
+        let rules = Rules { preset: Preset::Balanced, ..rules() };
         let start = course.time(0);
         let mut tuner = Tuner::default();
         turned(Knob::TargetUtilization, -3, &rules, start, &mut tuner);

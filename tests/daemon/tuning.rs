@@ -49,7 +49,7 @@ impl World {
         let rates = (0..4 * 1440).map(|minute| load(f64::from(minute))).collect();
         let trace = Trace { name: "days".to_owned(), step: 60.0, rates };
         let plant = Plant {
-            partitions: 0,
+            partitions: 48,
             capacity: 100.0,
             objective_seconds: 300.0,
             ..Plant::preset("consumer-cooperative").unwrap()
@@ -156,7 +156,7 @@ impl Daemon {
 fn orders(tuning: &str) -> Policy {
     let over = json!({
         "objective": {"maxLag": "5m"}, "preset": "latency", "tuning": tuning, "maxReplicas": 24,
-        "partitions": "allowIdleConsumers", "knobs": {"usableLag": 70},
+        "knobs": {"usableLag": 70},
     });
     let mut policy = policy("orders", &over);
     policy.rules.interval = tidegate::policy::TimeSpan(INTERVAL);

@@ -77,7 +77,11 @@ async fn a_move_is_priced_by_what_it_stops() {
     let lanes: Vec<&str> = day.lanes().iter().map(Lane::name).collect();
     assert_eq!(lanes, ["orders", "invoices", "sessions", "report"]);
     assert!(longest(2) < 45.0, "slots are free, and it stops for 1 to 4 s: {}", longest(2));
-    assert!(longest(3) < 90.0, "workers take 30 to 60 s to start: {}", longest(3));
+    assert!(
+        longest(3) < 120.0,
+        "workers take 30 to 60 s to start, and are seen at the next turn: {}",
+        longest(3)
+    );
     for lane in [2, 3] {
         assert!(day.lanes()[lane].scores()[0].moves() > 2, "{} was moved", lanes[lane]);
     }

@@ -2,6 +2,7 @@
 //! driver that answers as told.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -340,4 +341,50 @@ async fn without_a_driver_only_commits_tell_that_a_query_is_alive() {
     stage.commit(1, 95);
     let done = look(&*source, at(900)).await;
     assert_eq!((lags(&done), done.group), (vec![Some(0), Some(0)], GroupState::Stable), "nothing waits");
+}
+
+/// What a driver of that line said, and what its query left behind, as they were recorded.
+fn recorded(line: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/spark").join(line)
+}
+
+#[rstest]
+#[case::four("4.2")]
+#[case::three("3.5")]
+#[tokio::test]
+async fn every_line_of_spark_is_understood(#[case] line: &str) {
+    let (stage, told) = (Stage::set().await, recorded(line));
+    let answer = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(told.join(format!("{name}.json"))).unwrap()).unwrap()
+    };
+    let app = answer("applications")[0]["id"].as_str().unwrap().to_owned();
+    for (address, name) in [
+        ("/api/v1/applications".to_owned(), "applications"),
+        (format!("/api/v1/applications/{app}/allexecutors"), "allexecutors"),
+        ("/metrics/json/".to_owned(), "metrics"),
+    ] {
+        stage.answers(&address, ResponseTemplate::new(200).set_body_json(answer(name))).await;
+    }
+    let mut last = (0, [0, 0]);
+    for log in ["offsets", "commits"] {
+        for entry in fs::read_dir(told.join("checkpoint").join(log)).unwrap() {
+            let entry = entry.unwrap();
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let number: u64 = entry.file_name().to_str().unwrap().parse().unwrap();
+            if let Some(offsets) = text.lines().nth(2).filter(|_| number >= last.0) {
+                let offsets: Value = serde_json::from_str(offsets).unwrap();
+                last = (number, ["0", "1"].map(|partition| offsets["orders"][partition].as_u64().unwrap()));
+            }
+            fs::write(stage.checkpoints.path().join("orders").join(log).join(entry.file_name()), text)
+                .unwrap();
+        }
+    }
+    let reading = look(&*stage.source(&json!({})), at(0)).await;
+    assert_eq!((reading.quality, &reading.problem, reading.group), (Quality::Ok, &None, GroupState::Stable));
+    assert_eq!(lags(&reading), last.1.map(|offset| Some(100 - offset)));
+    let streaming = reading.streaming.unwrap();
+    assert_eq!((streaming.executors, streaming.slots_per_executor), (Some(2), Some(1)));
+    let batch = streaming.batch.unwrap();
+    assert_eq!((batch.number, batch.running), (last.0, false));
+    assert!(batch.seconds.unwrap() > 0.0 && batch.records_per_second.unwrap() > 0.0);
 }

@@ -62,13 +62,13 @@ fn table(lane: &Lane) -> Table {
 /// What the table says, in two sentences that can come out either way.
 fn reading(lane: &Lane) -> [String; 2] {
     let [ours, rule, _] = lane.scores();
-    let name = lane.rule().name();
+    let name = lane.rule().in_words();
     if ours.replica_seconds + rule.replica_seconds == 0 {
         return ["Nothing arrived: both stayed at 0 replicas.".into(), lateness(name, ours, rule)];
     }
     [
         format!(
-            "Tidegate: {} than the {name}, and {} moves to its {}.",
+            "Tidegate: {} than {name}, and {} moves to its {}.",
             compared(ours.replica_seconds, rule.replica_seconds),
             ours.moves(),
             rule.moves(),
@@ -83,10 +83,10 @@ fn lateness(name: &str, ours: &Score, rule: &Score) -> String {
         std::cmp::Ordering::Equal if ours.late_seconds == 0 => "Both held the objective all the time.".into(),
         std::cmp::Ordering::Equal => format!("Both broke the objective for {mine} minutes."),
         std::cmp::Ordering::Less => {
-            format!("It broke the objective for {mine} minutes, the {name} for {theirs}.")
+            format!("It broke the objective for {mine} minutes, {name} for {theirs}.")
         }
         std::cmp::Ordering::Greater => {
-            format!("The {name} kept the objective better: {theirs} minutes broken, Tidegate {mine}.")
+            format!("Better at the objective was {name}: {theirs} minutes broken, Tidegate {mine}.")
         }
     }
 }
@@ -123,10 +123,10 @@ mod tests {
             score.late_seconds = late_seconds;
             score
         };
-        assert_eq!(lateness("lag rule", &late(0), &late(0)), "Both held the objective all the time.");
+        assert_eq!(lateness("the lag rule", &late(0), &late(0)), "Both held the objective all the time.");
         assert_eq!(
-            lateness("lag rule", &late(120), &late(60)),
-            "The lag rule kept the objective better: 1.0 minutes broken, Tidegate 2.0."
+            lateness("the lag rule", &late(120), &late(60)),
+            "Better at the objective was the lag rule: 1.0 minutes broken, Tidegate 2.0."
         );
         assert_eq!(compared(150, 100), "50 % more replica-hours");
         assert_eq!(compared(50, 100), "50 % fewer replica-hours");
