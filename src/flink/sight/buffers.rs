@@ -14,7 +14,10 @@ impl Sight {
             |id: &str| self.job.vertices.iter().find(|vertex| vertex.id == id).map(|one| one.metrics);
         let mut read: u64 = 0;
         for source in self.job.plan.nodes.iter().filter(|node| node.inputs.is_empty()) {
-            let told = metrics(&source.id).filter(|told| told.are_complete())?;
+            let told = metrics(&source.id)?;
+            if !told.are_complete() {
+                return None;
+            }
             // Older lines do not count what a source reads.
             let records = if told.read_records > 0 { told.read_records } else { told.write_records };
             read = read.saturating_add(records);
