@@ -1,5 +1,6 @@
-//! What a decision costs: time by criterion, and time and allocations in parts of what `benches/baseline.json`
-//! remembers. `UPDATE_BASELINE=1` writes that file anew.
+//! What a decision costs: time by criterion, and time and allocations beside what `benches/baseline.json` remembers.
+//! Times are told in yardsticks, a fixed piece of work that is timed in the same run: so a baseline means the same on
+//! another machine, or on a busy one. `UPDATE_BASELINE=1` writes that file anew.
 
 use std::io::Write;
 
@@ -12,6 +13,7 @@ use tidegate::fluid::plant::Plant;
 use tidegate::fluid::run::{by_engine, default_rules};
 use tidegate::fluid::running::Running;
 use tidegate::fluid::sight::{Eyes, Sight};
+use tidegate::random::Random;
 use tidegate::simulate::generate::generate;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.json");
@@ -21,12 +23,28 @@ const LOOKS: usize = 400;
 /// What is remembered.
 #[derive(Debug, Serialize, Deserialize)]
 struct Figures {
-    /// One decision of the engine on a look at 24 partitions.
-    nanoseconds_per_evaluate: f64,
+    /// Nanoseconds of the yardstick: what the machine was worth.
+    nanoseconds_per_yardstick: f64,
+    /// One decision of the engine with all of its words, on a look at 24 partitions.
+    yardsticks_per_evaluate: f64,
     /// Allocations of the same.
     allocations_per_evaluate: f64,
-    /// Decisions of the whole closed loop: plant, sight, readings, engine.
-    decisions_per_second: f64,
+    /// One turn of the whole closed loop, where nobody reads the words: plant, sight, readings, engine.
+    yardsticks_per_turn: f64,
+    /// Allocations of the same.
+    allocations_per_turn: f64,
+    /// Turns per second on this machine, as busy as it was.
+    turns_per_second: f64,
+}
+
+/// A thousand steps of hashing, dividing and branching: the kind of work that a decision is made of.
+fn yardstick() -> f64 {
+    let mut random = Random::new(7);
+    (0..1000).fold(1.0, |sum, _| {
+        let bits = random.bits();
+        let part = f64::from(u32::try_from(bits >> 32).unwrap_or(1)) + 1.0;
+        if bits & 1 == 0 { sum + 1.0 / part } else { (sum * part).sqrt() / part }
+    })
 }
 
 fn day() -> Course {
@@ -71,15 +89,36 @@ fn best(tries: u32, work: impl Fn()) -> f64 {
 }
 
 fn figures(course: &Course, looks: &[Observation]) -> Figures {
-    let each = f64::from(u32::try_from(looks.len()).expect("a few"));
-    let steps = f64::from(u32::try_from(course.steps()).expect("a few"));
-    let counted = allocation_counter::measure(|| drop(decide(course, looks)));
+    let many = |count: usize| f64::from(u32::try_from(count).expect("a few"));
+    let (each, steps) = (many(looks.len()), many(course.steps()));
     let rules = default_rules(course);
-    let looped = best(9, || drop(by_engine(course, &rules, 1)));
+    let allocations = |work: &dyn Fn()| {
+        let counted = allocation_counter::measure(work);
+        f64::from(u32::try_from(counted.count_total).expect("a few"))
+    };
+    let hundred_yardsticks = || {
+        std::hint::black_box((0..100).map(|_| yardstick()).sum::<f64>());
+    };
+    let decided = || drop(decide(course, looks));
+    let looped = || drop(by_engine(course, &rules, 1));
+    // One after the other, again and again: whatever else the machine does disturbs all of them alike.
+    let mut times = [f64::INFINITY; 3];
+    for _ in 0..40 {
+        let yard = best(1, hundred_yardsticks) / 100.0;
+        let one = best(1, decided) / each;
+        let turn = best(1, looped) / steps;
+        for (time, now) in times.iter_mut().zip([yard, one, turn]) {
+            *time = time.min(now);
+        }
+    }
+    let [yard, one, turn] = times;
     Figures {
-        nanoseconds_per_evaluate: best(50, || drop(decide(course, looks))) / each * 1e9,
-        allocations_per_evaluate: f64::from(u32::try_from(counted.count_total).expect("a few")) / each,
-        decisions_per_second: steps / looped,
+        nanoseconds_per_yardstick: yard * 1e9,
+        yardsticks_per_evaluate: one / yard,
+        allocations_per_evaluate: allocations(&decided) / each,
+        yardsticks_per_turn: turn / yard,
+        allocations_per_turn: allocations(&looped) / steps,
+        turns_per_second: 1.0 / turn,
     }
 }
 
@@ -87,14 +126,19 @@ fn compare(now: &Figures) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let before = std::fs::read_to_string(BASELINE).ok();
     let before: Option<Figures> = before.and_then(|text| serde_json::from_str(&text).ok());
-    let mut line = |name: &str, now: f64, was: Option<f64>| match was {
-        Some(was) => writeln!(out, "{name}: {now:.1}, {:.2} of the baseline's {was:.1}", now / was),
-        None => writeln!(out, "{name}: {now:.1}"),
+    let mut line = |name: &str, figure: fn(&Figures) -> f64| match before.as_ref().map(figure) {
+        Some(was) => {
+            let is = figure(now);
+            writeln!(out, "{name}: {is:.3}, {:.2} of the baseline's {was:.3}", is / was)
+        }
+        None => writeln!(out, "{name}: {:.3}", figure(now)),
     };
-    let was = |of: fn(&Figures) -> f64| before.as_ref().map(of);
-    line("ns/evaluate", now.nanoseconds_per_evaluate, was(|one| one.nanoseconds_per_evaluate))?;
-    line("allocations/evaluate", now.allocations_per_evaluate, was(|one| one.allocations_per_evaluate))?;
-    line("decisions/s in the closed loop", now.decisions_per_second, was(|one| one.decisions_per_second))?;
+    line("ns/yardstick", |one| one.nanoseconds_per_yardstick)?;
+    line("yardsticks/evaluate", |one| one.yardsticks_per_evaluate)?;
+    line("allocations/evaluate", |one| one.allocations_per_evaluate)?;
+    line("yardsticks/turn of the closed loop", |one| one.yardsticks_per_turn)?;
+    line("allocations/turn of the closed loop", |one| one.allocations_per_turn)?;
+    line("turns/s of the closed loop", |one| one.turns_per_second)?;
     if std::env::var_os("UPDATE_BASELINE").is_some() {
         std::fs::write(BASELINE, serde_json::to_string_pretty(now)? + "\n")?;
     }

@@ -263,13 +263,14 @@ impl<'a> Eyes<'a> {
         let age = self.course.age(seen.position, seen.step, &mut self.oldest);
         let then = before.map(|before| (self.course.arrived(before.step), before.position));
         let offsets = |share: f64| Offsets::of(share, end, seen.position, window_start, then);
-        let mut told = self.shares.first().map(|share| (*share, offsets(*share)));
+        let mut same = self.shares.first().copied().unwrap_or(0.0);
+        let mut told = offsets(same);
         for (partition, share) in reading.partitions.iter_mut().zip(&self.shares) {
             // Without skew all partitions are alike.
-            let known = told.filter(|(same, _)| same.to_bits() == share.to_bits());
-            let (share, offsets) = known.unwrap_or_else(|| (*share, offsets(*share)));
-            offsets.tell(partition, age);
-            told = Some((share, offsets));
+            if same.to_bits() != share.to_bits() {
+                (same, told) = (*share, offsets(*share));
+            }
+            told.tell(partition, age);
         }
         self.before = Some(seen);
     }

@@ -192,33 +192,48 @@ fn elasticity(course: &Course, moments: &[Moment], begin: usize, figures: &mut F
     figures.deviation_percent = terms.iter().map(|term| term.powi(5)).sum::<f64>().powf(0.2);
 }
 
-/// For each of several, the share of duels won against all others of another name, over what it costs,
-/// how fresh it is and how often it moves: a draw is half a win.
-pub fn duels(all: &[(&str, &Figures)]) -> Vec<f64> {
-    let terms = |one: &Figures| {
-        [
-            one.cost_replica_hours,
-            one.replica_hours,
-            one.violation_minutes,
-            one.p99_age_seconds,
-            f64::from(one.rescales),
-            f64::from(one.reversals),
-        ]
-    };
-    all.iter()
-        .map(|(name, own)| {
-            let others = all.iter().filter(|(other, _)| other != name);
-            let results: Vec<f64> = others
-                .flat_map(|(_, other)| terms(own).into_iter().zip(terms(other)))
-                .map(|(own, other)| match own.total_cmp(&other) {
-                    std::cmp::Ordering::Less => 1.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Greater => 0.0,
-                })
-                .collect();
-            if results.is_empty() { 0.0 } else { results.iter().sum::<f64>() / real(results.len()) }
+/// A figure of which less is better, by the name that reports give it.
+pub type Duel = (&'static str, fn(&Figures) -> f64);
+
+/// The figures that kappa is told by: what it costs, how late it gets, how restless it is.
+pub const DUELS: [Duel; 6] = [
+    ("cost", |one| one.cost_replica_hours),
+    ("replica-hours", |one| one.replica_hours),
+    ("minutes over the objective", |one| one.violation_minutes),
+    ("p99 age", |one| one.p99_age_seconds),
+    ("rescales", |one| f64::from(one.rescales)),
+    ("reversals", |one| f64::from(one.reversals)),
+];
+
+/// The elasticity figures, for comparison: to them every deficit is bad, and a queue that is used is one.
+pub const ELASTICITY: [Duel; 5] = [
+    ("theta_U", |one| one.under_provisioned_percent),
+    ("theta_O", |one| one.over_provisioned_percent),
+    ("tau_U", |one| one.under_time_percent),
+    ("tau_O", |one| one.over_time_percent),
+    ("upsilon", |one| one.instability_percent),
+];
+
+/// The share of duels over some figures that `own` wins against `others`: the lesser figure wins, and equal ones
+/// win half. 0 without others. (Kappa of Bauer et al., Chameleon, 2019.)
+pub fn won<'a>(own: &Figures, others: impl Iterator<Item = &'a Figures>, duels: &[Duel]) -> f64 {
+    let results: Vec<f64> = others
+        .flat_map(|other| duels.iter().map(move |(_, figure)| figure(own).total_cmp(&figure(other))))
+        .map(|order| match order {
+            std::cmp::Ordering::Less => 1.0,
+            std::cmp::Ordering::Equal => 0.5,
+            std::cmp::Ordering::Greater => 0.0,
         })
-        .collect()
+        .collect();
+    if results.is_empty() { 0.0 } else { results.iter().sum::<f64>() / real(results.len()) }
+}
+
+/// For each of several, the share of duels over [`DUELS`] won against all others of another name.
+pub fn duels(all: &[(&str, &Figures)]) -> Vec<f64> {
+    let kappa = |(name, own): &(&str, &Figures)| {
+        won(own, all.iter().filter(|(other, _)| other != name).map(|(_, other)| *other), &DUELS)
+    };
+    all.iter().map(kappa).collect()
 }
 
 fn count(length: usize) -> u32 {

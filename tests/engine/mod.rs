@@ -1,11 +1,13 @@
 //! The engine over time: decision tables, closed loops against a small plant, and its invariants.
 
+mod arbitrary;
 mod bounds;
 mod cheap;
 mod closed_loop;
 mod doubt;
 mod faults;
 mod invariants;
+mod invariants_of_loops;
 mod keda;
 mod objective;
 mod plant;

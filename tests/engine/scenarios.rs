@@ -433,10 +433,26 @@ fn a_limit_is_asked_for_and_never_more() {
     let run = limited();
     let raised: Vec<u32> = run.moves.iter().map(|(_, _, to)| *to).collect();
     assert_eq!(raised.get(..2), Some([4, 6].as_slice()), "{}", run.table());
-    assert!(raised.len() == 3 && raised[2] >= 12, "{}", run.table());
-    // Each as soon as it can be had, the last one after the minutes in which nothing may be moved.
+    // Each as soon as it can be had.
     let times: Vec<u64> = run.moves.iter().map(|(second, _, _)| *second).collect();
-    assert!(times[0] < 480 && (480..510).contains(&times[1]) && times[2] >= 960, "{}", run.table());
+    assert!(times.len() == 2 && times[0] < 480 && (480..510).contains(&times[1]), "{}", run.table());
+}
+
+/// The target itself says nothing of it any more, as after a restart of whoever knew.
+#[test]
+fn what_was_not_borne_is_asked_for_again_after_an_hour() {
+    let run = edited(
+        2,
+        &hinted(),
+        4800,
+        |second| if second < 120 { 300 } else { 2000 },
+        |second, seen| {
+            let limit = TargetLimit { most: Replicas(6), cause: LimitCause::Quarantine };
+            seen.target.limit = (120..300).contains(&second).then_some(limit);
+        },
+    );
+    let [(_, _, 6), (second, 6, most)] = run.moves[..2] else { panic!("{}", run.table()) };
+    assert!((3720..3800).contains(&second) && most >= 12, "{}", run.table());
 }
 
 #[test]

@@ -75,7 +75,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         parts.push(Part { name: "Recorded traces", traces: &traces, cells });
         measured = validity(&traces, args.seed)?;
     }
-    let edition = Edition { date: &args.date, commit: &args.commit, seed: args.seed };
+    let edition = Edition {
+        date: &args.date,
+        commit: &args.commit,
+        seed: args.seed,
+        quick: args.quick,
+        traces: traces.len(),
+    };
     let text = page::page(&edition, &plants, &parts, &measured);
     write(&args.output, &text)?;
     for (name, drawing) in plots::all(&shipped, &plants, &parts, args.seed)? {

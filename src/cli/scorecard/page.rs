@@ -6,6 +6,7 @@ use crate::simulate::contest::OURS;
 use crate::simulate::grid::{Cell, geo_and_worst, on_plant};
 use crate::simulate::limit::foresight::HORIZONS;
 use crate::simulate::robustness::DISTURBANCES;
+use crate::simulate::scorecard::{DUELS, Duel, ELASTICITY, won};
 use crate::simulate::standing::Standing;
 use crate::simulate::validity::{Check, Range};
 
@@ -23,6 +24,32 @@ pub(super) struct Edition<'a> {
     pub(super) date: &'a str,
     pub(super) commit: &'a str,
     pub(super) seed: u64,
+    /// Whether foresight and disturbances were left out.
+    pub(super) quick: bool,
+    /// How many recorded traces were run beside the loads that ship.
+    pub(super) traces: usize,
+}
+
+impl Edition<'_> {
+    /// What was run, when, and by what command.
+    fn made(&self) -> String {
+        let command = if self.quick { "tidegate scorecard --quick" } else { "make bench" };
+        let traces = match self.traces {
+            0 => "no recorded trace".to_owned(),
+            1 => "one recorded trace".to_owned(),
+            many => format!("{many} recorded traces"),
+        };
+        let scope = if self.quick {
+            " This is the quick run: without foresight and without disturbances. `make bench` runs all of it."
+        } else {
+            ""
+        };
+        format!(
+            "Made by `{command}` on {} at {} with seed {}, with the loads that ship and {traces}.{scope} Nothing on \
+             this page is written by hand.",
+            self.date, self.commit, self.seed
+        )
+    }
 }
 
 const INTRODUCTION: &str = "\
@@ -44,12 +71,13 @@ pub(super) fn page(
     measured: &[Check],
 ) -> String {
     let mut text = format!(
-        "# Scorecard\n\nMade by `make bench` on {} at {} with seed {}. Nothing on this page is written by hand.\n\n\
-         {INTRODUCTION}\n![rho by plant](scorecard-rho.svg)\n\n![one day](scorecard-day.svg)\n",
-        edition.date, edition.commit, edition.seed
+        "# Scorecard\n\n{}\n\n{INTRODUCTION}\n![rho by plant](scorecard-rho.svg)\n\n\
+         ![one day](scorecard-day.svg)\n",
+        edition.made()
     );
     for part in parts {
         text.push_str(&headline(plants, part));
+        text.push_str(&duels(plants, part));
         text.push_str(&losses(plants, part));
     }
     if let Some(part) = parts.iter().find(|part| has_bearings(part)) {
@@ -75,7 +103,9 @@ fn headline(plants: &[Plant], part: &Part<'_>) -> String {
         let bold = if policy.name == OURS { "**" } else { "" };
         rows.push(format!("| {bold}{}{bold} | {} |", policy.title(), cells.join(" | ")));
     }
-    for (rung, horizon) in HORIZONS.iter().enumerate() {
+    // Nobody asked for any of it in a quick run.
+    let priced = part.cells.iter().any(|cell| !cell.foresight.is_empty());
+    for (rung, horizon) in HORIZONS.iter().enumerate().filter(|_| priced) {
         let cell = |plant: usize| {
             let known = part.cells.iter().filter(|cell| cell.plant == plant);
             let ratios: Vec<f64> = known.filter_map(|cell| cell.foresight.get(rung).copied()).collect();
@@ -117,9 +147,47 @@ fn habits(plants: &[Plant], part: &Part<'_>) -> String {
     rows.join("\n")
 }
 
+/// What share of the duels over each figure Tidegate wins: what kappa is made of.
+fn duels(plants: &[Plant], part: &Part<'_>) -> String {
+    let names: Vec<&str> = plants.iter().map(|plant| plant.name.as_str()).collect();
+    let mut text = format!(
+        "\n{DUELS_ARE}\n| share of duels won over | {} |\n|---|{}\n",
+        names.join(" | "),
+        "--:|".repeat(plants.len())
+    );
+    let share = |plant: usize, figures: &[Duel]| {
+        let cells: Vec<&Cell> = part.cells.iter().filter(|cell| cell.plant == plant).collect();
+        let shares = cells.iter().filter_map(|cell| {
+            let (ours, others) = cell.outcome.policies.split_first()?;
+            Some(won(&ours.figures, others.iter().map(|one| &one.figures), figures))
+        });
+        shares.sum::<f64>() / cells.iter().map(|_| 1.0).sum::<f64>().max(1.0)
+    };
+    let mut row = |name: &str, figures: &[Duel]| {
+        let cells: Vec<String> =
+            (0..plants.len()).map(|plant| format!("{:.2}", share(plant, figures))).collect();
+        text.extend([format!("| {name} | {} |\n", cells.join(" | "))]);
+    };
+    for duel in DUELS {
+        row(duel.0, &[duel]);
+    }
+    row("all six: kappa", &DUELS);
+    row("the five elasticity figures", &ELASTICITY);
+    text
+}
+
+const DUELS_ARE: &str = "\
+kappa is the share of duels that Tidegate wins: over each of six figures against every rival, at its defaults and tuned;
+the lesser figure wins, equal ones win half. It is lost where somebody keeps more replicas and therefore younger records
+(p99 age: Tidegate uses the objective up), or never moves at all (rescales, reversals: a static size wins them all). The
+elasticity figures (Herbst et al. 2016) count every replica short of the momentary demand, whether or not anything waits
+too long for it.
+";
+
 /// Where a tuned rival is cheaper: how often, and by how much at the worst.
 fn losses(plants: &[Plant], part: &Part<'_>) -> String {
     let mut lost: Vec<(f64, String)> = Vec::new();
+    let priced = part.cells.iter().any(|cell| !cell.foresight.is_empty());
     for cell in &part.cells {
         let Some((ours, others)) = cell.outcome.policies.split_first() else { continue };
         let tuned = others.iter().filter(|one| one.tuned);
@@ -128,12 +196,12 @@ fn losses(plants: &[Plant], part: &Part<'_>) -> String {
             let name = |place: usize| part.traces.get(place).map_or("?", |trace| trace.name.as_str());
             let plant = plants.get(cell.plant).map_or("?", |plant| plant.name.as_str());
             let row = format!(
-                "| {} | {plant} | {:.2} | {} | {:.2} | {} |",
+                "| {} | {plant} | {:.2} | {} | {:.2} |{}",
                 name(cell.trace),
                 ours.rho,
                 best.name,
                 best.rho,
-                cell.foresight.get(1).map_or("-".to_owned(), |rho| format!("{rho:.2}"))
+                cell.foresight.get(1).map_or(String::new(), |rho| format!(" {rho:.2} |"))
             );
             lost.push((ours.rho / best.rho, row));
         }
@@ -145,8 +213,10 @@ fn losses(plants: &[Plant], part: &Part<'_>) -> String {
     }
     let mut text = format!(
         "\n**Where Tidegate loses.** In {} of {all} cells the best of all tuned rivals is cheaper; the worst of them:\n\n\
-         | load | plant | Tidegate | best tuned rival | its rho | 15 min of foresight |\n|---|---|--:|---|--:|--:|\n",
-        lost.len()
+         | load | plant | Tidegate | best tuned rival | its rho |{}\n|---|---|--:|---|--:|{}\n",
+        lost.len(),
+        if priced { " 15 min of foresight |" } else { "" },
+        if priced { "--:|" } else { "" }
     );
     for (_, row) in lost.iter().take(8) {
         text.push_str(row);

@@ -215,8 +215,8 @@ mod tests {
         let (waits, grows) = excess(&[300.0, 300.0, 900.0, 1200.0], None).unwrap();
         assert!(close(waits, 15.0 * (500.0 + 800.0)) && close(grows, 500.0), "{waits} {grows}");
         let since = Timestamp::from_second(30).ok();
-        let (waits, _) = excess(&[300.0, 410.0, 600.0, 600.0], since).unwrap();
-        assert!(close(waits, 15.0 * 400.0), "what was before a move was another size's: {waits}");
+        let (waits, _) = excess(&[300.0, 410.0, 700.0, 700.0], since).unwrap();
+        assert!(close(waits, 15.0 * 600.0), "what was before a move was another size's: {waits}");
     }
 
     #[test]
