@@ -9,6 +9,7 @@ use super::answers::{Config, Counters, Failure, Job, Overview, Requirement, Requ
 use super::resource::{Overrides, Resource};
 use super::work::Work;
 
+mod buffers;
 mod deployed;
 mod whole;
 
@@ -228,9 +229,11 @@ impl Sight {
         (asked != before).then_some(asked)
     }
 
-    /// Offset of the next record of a partition, as the source says; `None` where it does not.
+    /// Offset of the next record of a partition that is not processed: as the source says, less what stands in buffers
+    /// behind it. `None` where it does not.
     pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.positions.get(&(topic_key(topic), partition)).copied()
+        let read = *self.positions.get(&(topic_key(topic), partition))?;
+        Some(read.saturating_sub(self.under_way_each()).max(0))
     }
 
     /// Whether any position is known.
