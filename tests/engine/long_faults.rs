@@ -1,6 +1,6 @@
 //! I1 to I10 at every turn of long closed loops with faults, on the plants of the simulator.
 //!
-//! 20,000 turns by default; `make test` asks for a million by `TIDEGATE_FAULT_TURNS`.
+//! 20,000 turns by default; `TIDEGATE_FAULT_TURNS` asks for more.
 
 use std::thread::{available_parallelism, scope};
 
