@@ -160,7 +160,7 @@ fn asks_no_less_for_more(
     rules: &Rules,
     memory: &Memory,
     seen: &Observation,
-    step: usize,
+    now: Timestamp,
     decided: &Decision,
 ) {
     let mut more = seen.clone();
