@@ -79,7 +79,7 @@ fn limits() -> impl Strategy<Value = (Option<TargetLimit>, Option<Price>)> {
 }
 
 /// What is seen, and when it is looked at.
-fn look() -> impl Strategy<Value = (Timestamp, Timestamp, Observation)> {
+fn look() -> BoxedStrategy<(Timestamp, Timestamp, Observation)> {
     let spoilt = (source(), proptest::option::of(streaming()), (counter(), counter(), counter()), figure())
         .prop_map(|(mut source, streaming, (lag, arrived, consumed), age)| {
             match &mut source {
@@ -93,13 +93,14 @@ fn look() -> impl Strategy<Value = (Timestamp, Timestamp, Observation)> {
                 SourceReading::Metric(reading) => reading.value = Some(age),
             }
             source
-        });
-    (moment(), moment(), a_target(), limits(), prop::collection::vec(spoilt, 0..3)).prop_map(
-        |(now, sampled, mut target, (limit, price), sources)| {
+        })
+        .boxed();
+    (moment(), moment(), a_target(), limits(), prop::collection::vec(spoilt, 0..3))
+        .prop_map(|(now, sampled, mut target, (limit, price), sources)| {
             (target.limit, target.price) = (limit, price);
             (now, sampled, Observation { target, sources })
-        },
-    )
+        })
+        .boxed()
 }
 
 /// Whether a reading holds a figure that no source can have measured.
@@ -113,31 +114,35 @@ fn is_impossible(source: &SourceReading) -> bool {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+/// Values this large, and their shrinking, take more stack than a test's thread has in a debug build.
+const STACK: usize = 16 << 20;
 
-    #[test]
-    fn i10_hostile_readings_end_in_a_reason(rules in rules(), looks in prop::collection::vec(look(), 1..20)) {
-        let mut memory = Memory::default();
-        for (now, sampled, seen) in looks {
-            // Most turns look at what was just sampled.
-            let sampled = if sampled.as_second() % 3 == 0 { sampled } else { now };
-            let seen = at(seen, sampled);
-            let (after, decision) = evaluate(&rules, memory.clone(), &seen, now);
-            let (same, bare) = evaluate_wordless(&rules, memory, &seen, now);
-            prop_assert_eq!(&same, &after);
-            prop_assert_eq!((bare.desired, bare.change, bare.reason), (decision.desired, decision.change, decision.reason));
-            prop_assert!(!decision.sentence.is_empty() && !decision.counterfactual.is_empty());
-            if let Some(change) = decision.change {
-                prop_assert!(change.replicas <= rules.max_replicas, "{:?}", decision);
+#[test]
+fn i10_hostile_readings_end_in_a_reason() {
+    let cases = || {
+        proptest!(ProptestConfig::with_cases(256), |(rules in rules(), looks in prop::collection::vec(look(), 1..20))| {
+            let mut memory = Memory::default();
+            for (now, sampled, seen) in looks {
+                // Most turns look at what was just sampled.
+                let sampled = if sampled.as_second() % 3 == 0 { sampled } else { now };
+                let seen = at(seen, sampled);
+                let (after, decision) = evaluate(&rules, memory.clone(), &seen, now);
+                let (same, bare) = evaluate_wordless(&rules, memory, &seen, now);
+                prop_assert_eq!(&same, &after);
+                prop_assert_eq!((bare.desired, bare.change, bare.reason), (decision.desired, decision.change, decision.reason));
+                prop_assert!(!decision.sentence.is_empty() && !decision.counterfactual.is_empty());
+                if let Some(change) = decision.change {
+                    prop_assert!(change.replicas <= rules.max_replicas, "{:?}", decision);
+                }
+                let lowers = decision.verdict == Verdict::Lower && decision.reason != Reason::AtMaxReplicas;
+                prop_assert!(!(lowers && seen.sources.iter().any(is_impossible)), "{:?}\n{:?}", decision, seen);
+                let written = serde_json::to_string(&after).unwrap();
+                let read: Memory = serde_json::from_str(&written)
+                    .map_err(|error| TestCaseError::fail(format!("{error}: {written}")))?;
+                prop_assert_eq!(&read, &after);
+                memory = after;
             }
-            let lowers = decision.verdict == Verdict::Lower && decision.reason != Reason::AtMaxReplicas;
-            prop_assert!(!(lowers && seen.sources.iter().any(is_impossible)), "{:?}\n{:?}", decision, seen);
-            let written = serde_json::to_string(&after).unwrap();
-            let read: Memory = serde_json::from_str(&written)
-                .map_err(|error| TestCaseError::fail(format!("{error}: {written}")))?;
-            prop_assert_eq!(&read, &after);
-            memory = after;
-        }
-    }
+        });
+    };
+    std::thread::Builder::new().stack_size(STACK).spawn(cases).unwrap().join().unwrap();
 }

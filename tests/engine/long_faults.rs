@@ -1,6 +1,7 @@
-//! I1 to I10 at every turn of long closed loops with faults, on the plants of the simulator.
+//! The invariants at every turn of long closed loops with faults, on the plants of the simulator; all but I5, whose
+//! constant input is no matter of faults.
 //!
-//! 20,000 turns by default; `TIDEGATE_FAULT_TURNS` asks for more.
+//! 20,000 turns by default; `.ci/run` asks for a million by `TIDEGATE_LOOP_TURNS`.
 
 use std::thread::{available_parallelism, scope};
 
@@ -179,7 +180,7 @@ fn episode(chance: &mut Chance) {
     let mut plant = Running::new(&course, 0, 1 + chance.count(6));
     let (mut sight, mut eyes) =
         (Sight::new(&course, chance.0), Eyes::new(&course, rules.window().as_secs_f64()));
-    let (mut memory, mut last_raise) = (Memory::default(), 0);
+    let mut memory = Memory::default();
     for step in 0..EPISODE {
         let shown = sight.look(&plant);
         let clear = eyes.observe(&plant, shown);
@@ -204,23 +205,17 @@ fn episode(chance: &mut Chance) {
         if let Some(change) = decision.change {
             let within = rules.min_replicas..=rules.max_replicas;
             assert!(within.contains(&change.replicas), "I1: {}", about());
-            let was = plant.asked();
             if plant.ask(change.replicas.0) {
-                last_raise = if plant.asked() > was { step } else { last_raise };
                 let hour = plant.moves().iter().filter(|made| made.step + 240 > step).count();
                 assert!(hour <= usize::try_from(rules.changes_per_hour).unwrap(), "I3: {hour}, {}", about());
             }
         }
         sight.note(plant.advance());
     }
-    let end = || format!("{} of {:?}, {rules:?}", plant.asked(), course.plant);
-    assert!(last_raise + CALM / 3 < EPISODE, "I5: still rising at {last_raise}, {}", end());
-    let needed = course.demand(EPISODE - 1);
-    assert!(plant.asked() >= needed, "{needed} needed at the end: {}", end());
 }
 
 fn turns() -> usize {
-    let asked = std::env::var_os("TIDEGATE_FAULT_TURNS");
+    let asked = std::env::var_os("TIDEGATE_LOOP_TURNS");
     asked.and_then(|turns| turns.to_str()?.parse().ok()).unwrap_or(20_000)
 }
 

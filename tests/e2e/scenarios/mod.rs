@@ -73,7 +73,8 @@ scenarios! {
     "flink-steps": 2, flink::in_place_up_and_down;
     "spark-restart": 3, spark_restart::proved_or_rolled_back;
     "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for, by_name;
-    "spark-history": 2, spark_history::bounds_from_real_runs;
+    // Its runs are short: on a busy machine they do not take the same time twice, and the bounds follow.
+    "spark-history": 2, spark_history::bounds_from_real_runs, by_name;
     // Spark's older line is installed on request.
     "spark-workers-3.5": 3, spark::on_the_older_line, by_name;
     "spark-answers": 2, spark_lines::record, by_name;
