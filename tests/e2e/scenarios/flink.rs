@@ -136,7 +136,8 @@ pub(super) fn order<'a>(name: &'a str, bootstrap: &'a str, parallelism: u32) -> 
     Order { name, bootstrap, topic: name, cost: COST, checkpoint: 2000, parallelism }
 }
 
-/// The load rises, and falls again: one move up, to the right size at once; the backlog is gone, nothing is lost.
+/// The load rises, and falls again: up in one move, or in two where the first size keeps up and no more, for moves cost
+/// little here; the backlog is gone, nothing is lost.
 pub(super) async fn in_place_up_and_down(case: Case) -> Result<()> {
     let stage = Stage::start(&case, NEWEST, &[4, 4], (2, 300)).await?;
     stage.policy(&json!({}))?;
@@ -165,7 +166,8 @@ pub(super) async fn in_place_up_and_down(case: Case) -> Result<()> {
         stage.moves()?
     ));
     ensure!((3..=6).contains(&high), "a rung that is too far off: {high}");
-    ensure!(stage.moves()?.len() == 1, "more than one move up: {:?}", stage.moves()?);
+    let raised = stage.moves()?;
+    ensure!((1..=2).contains(&raised.len()), "more than two moves up: {raised:?}");
 
     stage.load.set(100);
     let dropped = Instant::now();
@@ -176,7 +178,8 @@ pub(super) async fn in_place_up_and_down(case: Case) -> Result<()> {
     .await?;
     case.figure(&format!("500 -> 100 records/s: at {low} after {:.0} s", dropped.elapsed().as_secs_f64()));
     let moves = stage.moves()?;
-    ensure!(moves.len() <= 3 && moves.iter().skip(1).all(|(from, to)| to < from), "moves: {moves:?}");
+    let lowered = moves.get(raised.len()..).unwrap_or_default();
+    ensure!(lowered.len() <= 2 && lowered.iter().all(|(from, to)| to < from), "moves: {moves:?}");
     stage.nothing_was_lost().await?;
     case.figure(&format!(
         "moves {moves:?}, {} restores, {} records counted once each",
