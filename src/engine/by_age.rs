@@ -85,7 +85,8 @@ fn raise(
     }
     let detail = format_args!("{} records/s to cover", number(need.demand));
     draft.set(Stage::Size, to, Reason::LoadNeedsMore, detail);
-    let worth = thrift::worth(belief, objective, load.rate.max(rate), (draft.current, to));
+    let load = Load { rate: load.rate.max(rate), ..load };
+    let worth = thrift::worth(belief, objective, load, (draft.current, to));
     if let Some(worth) = worth.filter(|worth| worth.to > draft.current) {
         draft.set(Stage::Size, worth.to, Reason::LoadNeedsMore, worth.words());
     }

@@ -10,7 +10,7 @@ use std::fmt::{self, Display};
 use super::estimate::Belief;
 use super::explain::number;
 use super::holds;
-use super::size;
+use super::size::{self, Load};
 use super::tuning::BALANCED;
 use super::up::Objective;
 use crate::policy::units::Replicas;
@@ -49,25 +49,27 @@ impl Worth {
     }
 }
 
-/// What is worth having of `need`: the least size from `current` on that keeps up with `rate` and holds the objective
-/// through its own move, and as many more as stay for less than the price of another move. `None` where that is all
-/// of it, or nothing keeps up.
+/// What is worth having of `need`: the least size from `current` on that keeps up with the load's rate, holds the
+/// objective through its own move and then clears in time what has piled up, and as many more as stay for less than
+/// the price of another move. `None` where that is all of it, or nothing keeps up.
 pub(crate) fn worth(
     belief: &Belief,
     objective: Objective,
-    rate: f64,
+    load: Load,
     (current, need): (Replicas, Replicas),
 ) -> Option<Worth> {
     let one = belief.capacity.for_less()?;
     if belief.overdue || current.0 == 0 {
         return None;
     }
-    let (age, usable) = (belief.queue_age(rate), belief.tuning.usable * objective.max_lag);
+    let (age, usable) = (belief.queue_age(load.rate), belief.tuning.usable * objective.max_lag);
     // Whoever asks for a lower utilization has asked for the room.
     let room = ROOM * (BALANCED.utilization / belief.tuning.utilization).max(1.0);
     let keeps_up = |size: &Replicas| {
-        let stop = if *size == current { 0.0 } else { belief.raise_stop };
-        size::together(belief, size.0, one) >= room * rate && age + stop <= usable
+        // What is there has no move to recover from.
+        let (stop, demand) =
+            if *size == current { (0.0, load.rate) } else { (belief.raise_stop, load.demand()) };
+        size::together(belief, size.0, one) >= (room * load.rate).max(demand) && age + stop <= usable
     };
     let larger =
         belief.ladder.sizes(current.0.saturating_add(1), need.0, holds::SIZES).into_iter().map(Replicas);
@@ -99,7 +101,8 @@ mod tests {
         let mut belief = Belief { capacity, price, rate: Some(rate), ..belief(24, None) };
         edit(&mut belief);
         let objective = Objective { max_lag: 60.0, catch_up: 300.0 };
-        worth(&belief, objective, rate, (Replicas(8), Replicas(need))).map(|worth| worth.to.0)
+        let load = Load::of(&belief, rate, objective, belief.raise_stop);
+        worth(&belief, objective, load, (Replicas(8), Replicas(need))).map(|worth| worth.to.0)
     }
 
     #[test]
@@ -115,5 +118,12 @@ mod tests {
         assert_eq!(worth_of(1150.0, 24, 1800.0, |belief| belief.overdue = true), None);
         let old = |belief: &mut Belief| (belief.sizing_backlog, belief.age) = (Some(50_000.0), Some(43.0));
         assert_eq!(worth_of(1150.0, 24, 1800.0, old), None, "the stop would make it late");
+    }
+
+    #[test]
+    fn what_waits_is_to_be_cleared_in_time() {
+        let waits = |belief: &mut Belief| belief.sizing_backlog = Some(25_000.0);
+        assert_eq!(worth_of(1050.0, 24, 1800.0, waits), Some(12), "150 records/s more clear it in time");
+        assert_eq!(worth_of(1150.0, 24, 1800.0, waits), None, "50 records/s more take twice as long");
     }
 }

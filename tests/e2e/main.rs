@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the scenarios; the number that failed.
+/// Runs the scenarios; the number that failed. What failed is told once more at the end, for its place may be far above.
 #[expect(clippy::print_stdout, reason = "this is the suite's report")]
 fn run(args: &Args, chosen: Vec<Scenario>) -> Result<usize> {
     let mut temp = tempfile::Builder::new().prefix("tidegate-e2e-").tempdir()?;
@@ -106,13 +106,16 @@ fn run(args: &Args, chosen: Vec<Scenario>) -> Result<usize> {
     // Every process goes with its owner: first the tasks, then the shared servers.
     drop(world);
     let (passed, failed) = outcome?;
-    if failed > 0 || args.keep {
+    if !failed.is_empty() || args.keep {
         temp.disable_cleanup(true);
         println!("logs and data: {}", temp.path().display());
     }
     println!("e2e took {} s", started.elapsed().as_secs());
-    println!("e2e: {passed} passed, {failed} failed");
-    Ok(failed)
+    for failure in &failed {
+        println!("{failure}");
+    }
+    println!("e2e: {passed} passed, {} failed", failed.len());
+    Ok(failed.len())
 }
 
 /// Without those that need what is not there.
@@ -164,37 +167,38 @@ fn to_the_end<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     outcome
 }
 
-/// Runs scenarios side by side, as many as `jobs` allows; how many passed and failed.
-async fn all(world: &Arc<World>, chosen: Vec<Scenario>, jobs: u32) -> (usize, usize) {
+/// Runs scenarios side by side, as many as `jobs` allows; how many passed, and a line for each that failed.
+async fn all(world: &Arc<World>, chosen: Vec<Scenario>, jobs: u32) -> (usize, Vec<String>) {
     let (room, mut running) = (Arc::new(Semaphore::new(jobs as usize)), JoinSet::new());
     for scenario in chosen {
         // Waiting here keeps the order: the longest come first.
         let share = Arc::clone(&room).acquire_many_owned(scenario.weight.min(jobs)).await;
         let world = Arc::clone(world);
         running.spawn(async move {
-            let passed = one(&world, scenario).await;
+            let result = one(&world, scenario).await;
             drop(share);
-            passed
+            result
         });
     }
     let results = running.join_all().await;
-    let passed = results.iter().filter(|passed| **passed).count();
-    (passed, results.len() - passed)
+    let passed = results.iter().filter(|result| result.is_ok()).count();
+    (passed, results.into_iter().filter_map(Result::err).collect())
 }
 
 #[expect(clippy::print_stdout, reason = "this is the suite's report")]
-async fn one(world: &Arc<World>, scenario: Scenario) -> bool {
+async fn one(world: &Arc<World>, scenario: Scenario) -> Result<(), String> {
     let started = Instant::now();
     let result = guarded(world, scenario).await;
     let seconds = started.elapsed().as_secs();
     match result {
         Ok(()) => {
             println!("ok      {} ({seconds} s)", scenario.name);
-            true
+            Ok(())
         }
         Err((error, logs)) => {
-            println!("FAILED  {} ({seconds} s): {error:#}\n{logs}", scenario.name);
-            false
+            let failure = format!("FAILED  {} ({seconds} s): {error:#}", scenario.name);
+            println!("{failure}\n{logs}");
+            Err(failure)
         }
     }
 }
