@@ -8,8 +8,8 @@ use super::estimate::Belief;
 use super::explain::{number, seconds};
 use super::memory::{Memory, seconds_between};
 use super::reason::Reason;
-use super::size;
 use super::up::Objective;
+use super::{season, size};
 use crate::policy::Rules;
 use crate::policy::units::Replicas;
 
@@ -145,7 +145,28 @@ pub(crate) fn judge(
     );
     if saved < cost {
         draft.hold(Stage::Down, Reason::NotPaidBack, detail);
+    } else if let Some(until) =
+        past_days(memory, belief, (to, cost / down(to)), now).filter(|until| down(to) * until < cost)
+    {
+        let detail = format_args!(
+            "{to} would do now, and past days needed more in {}: {} replica-seconds saved, where moving down and up \
+             again costs {}",
+            seconds(until),
+            number(down(to) * until),
+            number(cost)
+        );
+        draft.hold(Stage::Down, Reason::PastDaysNeedMore, detail);
     } else {
         draft.set(Stage::Down, to, Reason::LoadNeedsFewer, detail);
     }
+}
+
+/// Seconds until past days needed more than `to` replicas bear, where they foretell that soon. Of a move that has paid
+/// for itself within `paid` seconds they tell nothing, where that is less than they tell apart.
+fn past_days(memory: &Memory, belief: &Belief, (to, paid): (Replicas, f64), now: Timestamp) -> Option<f64> {
+    if paid < season::RESOLUTION {
+        return None;
+    }
+    let capacity = belief.capacity.for_less()? * belief.tuning.utilization;
+    memory.season.until(now, (belief.rate?, size::together(belief, to.0, capacity)), LOOKS_AHEAD)
 }

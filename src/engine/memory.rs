@@ -18,6 +18,7 @@ use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
 use super::holds::Holds;
 use super::observation::{LimitCause, Quality, TargetLimit, TargetReading};
+use super::season::Season;
 use super::tuning::Tuning;
 use crate::policy::units::{Replicas, TimeSpan, seconds_f64};
 
@@ -94,6 +95,8 @@ pub struct Memory {
     pub(crate) ceilings: Window,
     /// How long each size would do.
     pub(crate) holds: Holds,
+    /// What the load did at the same time of past days.
+    pub(crate) season: Season,
     /// Reversals, decaying.
     pub(crate) flap: Flap,
     /// What the target did not bear, since when that has been known.

@@ -27,6 +27,7 @@ mod overdue;
 pub mod reason;
 mod rest;
 pub mod schedule;
+mod season;
 mod size;
 mod stages;
 mod steer;

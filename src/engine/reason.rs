@@ -72,6 +72,8 @@ reasons! {
     UpStabilizing(Routine): "Shorten behavior.scaleUp.stabilizationWindowSeconds if this is too slow.",
     /// The capacity to be saved has not yet paid for the move.
     NotPaidBack(Routine): "Nothing: it is looked at again as the waste adds up.",
+    /// Past days needed more soon after this time, before the capacity to be saved would have paid for the move.
+    PastDaysNeedMore(Routine): "Nothing: past days count only while they foretell the load better than its present rate.",
     /// A backlog is being cleared: no replica goes before that is done.
     CatchingUp(Routine): "Nothing.",
     /// Recent reversals hold moves down for a while.

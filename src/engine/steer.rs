@@ -92,7 +92,7 @@ pub(crate) fn metric_target(rules: &Rules, belief: &Belief) -> Option<f64> {
 }
 
 /// Rounded to three significant digits: more would only be noise in somebody's manifest.
-fn three_digits(value: f64) -> f64 {
+pub(crate) fn three_digits(value: f64) -> f64 {
     let scale = 10_f64.powi(2 - exponent(value));
     (value * scale).round() / scale
 }

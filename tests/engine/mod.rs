@@ -16,3 +16,4 @@ mod plant;
 mod presets;
 mod scenarios;
 mod schedules;
+mod season;

@@ -11,6 +11,7 @@ use tidegate::policy::rules::Fallback;
 use tidegate::policy::{Replicas, Rules, TimeSpan};
 
 use super::plant::{Plant, Run, World, lag_rules, max_lag_rules, run, run_edited, run_on};
+use super::season;
 
 const HINTED: f64 = 200.0;
 
@@ -411,7 +412,9 @@ fn every_reason_occurs() {
     use strum::IntoEnumIterator as _;
     let told: std::collections::BTreeSet<Reason> = all()
         .into_iter()
-        .flat_map(|(_, run)| run.decisions)
+        .map(|(_, run)| run)
+        .chain([season::rhythm(4)])
+        .flat_map(|run| run.decisions)
         .flat_map(|one| one.trail.into_iter().map(|step| step.reason).chain([one.reason]))
         .collect();
     let silent: Vec<Reason> = Reason::iter().filter(|reason| !told.contains(reason)).collect();

@@ -187,6 +187,9 @@ pub(crate) fn believe(
     let rate = known(arrivals(rules, memory, look, now));
     let overdue = usable && look.overdue(rules.window().as_secs_f64()) == Some(true);
     since(&mut memory.overdue_since, overdue, now);
+    if fresh && let Some(sample) = memory.rate.newest() {
+        memory.season.note(sample);
+    }
     let (reach, tuning) = (horizon(rules, memory), Tuning::of(rules));
     let anticipated = rate.map(|rate| {
         let drift = memory.rate.drift();

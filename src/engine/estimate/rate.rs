@@ -162,6 +162,11 @@ impl RateMemory {
         most
     }
 
+    /// The latest sample.
+    pub(crate) fn newest(&self) -> Option<&Sample> {
+        self.samples.back()
+    }
+
     /// Seconds and records of the latest sample.
     pub(crate) fn latest_sample(&self) -> Option<(f64, f64)> {
         self.samples.back().map(|sample| (sample.seconds, sample.arrived))
