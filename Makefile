@@ -1,6 +1,6 @@
 # The one list of commands; .ci/run calls the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench bench-keda rootfs golden clean
+.PHONY: help setup demo test e2e e2e-setup e2e-keda keda-setup bench bench-keda bench-spark rootfs golden clean
 export TIDEGATE_CACHE ?= $(HOME)/.cache/tidegate
 
 help: ## What can be made.
@@ -36,6 +36,10 @@ e2e-keda: keda-setup ## The scenarios beside the real KEDA.
 bench-keda: keda-setup ## KEDA and Tidegate side by side, 45 minutes; ARGS=--quick, ARGS="tidegate step", ARGS=--help.
 	cargo build --bins --examples
 	cargo test --test e2e -- bench-keda $(ARGS)
+
+bench-spark: e2e-setup ## Spark's dynamic allocation and Tidegate, an hour; ARGS=--quick, ARGS="tidegate bursts".
+	cargo build --bins --examples
+	cargo test --test e2e -- bench-spark $(ARGS)
 
 rootfs: setup ## Lay out in ./rootfs exactly what the image holds.
 	@scripts/rootfs.sh rootfs

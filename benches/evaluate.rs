@@ -7,12 +7,12 @@ use criterion::measurement::{Measurement, WallTime};
 use criterion::{Criterion, Throughput};
 use serde::{Deserialize, Serialize};
 use tidegate::engine::{Memory, Observation, evaluate};
-use tidegate::simulate::course::Course;
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::Plant;
+use tidegate::fluid::run::{by_engine, default_rules};
+use tidegate::fluid::running::Running;
+use tidegate::fluid::sight::{Eyes, Sight};
 use tidegate::simulate::generate::generate;
-use tidegate::simulate::plant::Plant;
-use tidegate::simulate::race::{by_engine, default_rules};
-use tidegate::simulate::running::Running;
-use tidegate::simulate::sight::{Eyes, Sight, time};
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.json");
 /// Looks that are taken down and decided on again and again.
@@ -54,7 +54,7 @@ fn decide(course: &Course, looks: &[Observation]) -> Memory {
     let rules = default_rules(course);
     let turns = looks.iter().enumerate();
     turns.fold(Memory::default(), |memory, (step, look)| {
-        let (memory, decision) = evaluate(&rules, memory, look, time(step));
+        let (memory, decision) = evaluate(&rules, memory, look, course.time(step));
         std::hint::black_box(decision);
         memory
     })

@@ -4,7 +4,7 @@
 //! Data moves one way, through rooms that may only look to their left:
 //!
 //! ```text
-//! policy <- { engine, flink } <- { sources, actuators, record } <- daemon <- { embedded, simulate, web } <- cli <- main
+//! policy <- { engine, flink } <- fluid <- tune <- { sources, actuators, record } <- daemon <- { embedded, simulate, web } <- cli <- main
 //! ```
 
 pub mod actuators;
@@ -13,11 +13,13 @@ pub mod daemon;
 pub mod embedded;
 pub mod engine;
 pub mod flink;
+pub mod fluid;
 pub mod policy;
 pub mod random;
 pub mod record;
 pub mod simulate;
 pub mod sources;
 pub mod spark;
+pub mod tune;
 pub mod web;
 mod words;

@@ -34,6 +34,17 @@ pub fn between(bits: u64, low: i64, high: i64) -> i64 {
     low.saturating_add((bits >> 1).cast_signed() % width)
 }
 
+/// A draw from about the standard normal distribution.
+pub fn normal(random: &mut Random) -> f64 {
+    (0..12).map(|_| uniform(random)).sum::<f64>() - 6.0
+}
+
+/// A draw from above 0 to 1.
+pub fn uniform(random: &mut Random) -> f64 {
+    const SCALE: f64 = 4_294_967_296.0;
+    (f64::from(u32::try_from(random.bits() >> 32).unwrap_or(0)) + 1.0) / SCALE
+}
+
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -10,10 +10,10 @@ use super::output;
 use super::setup::{self, Setup};
 use super::simulate::{Show, read_policy};
 use crate::daemon::clock;
+use crate::fluid::trace::Trace;
 use crate::policy::settings::Settings;
 use crate::policy::source::{Meaning, SourceSpec};
 use crate::policy::{Policy, TimeSpan};
-use crate::simulate::trace::Trace;
 use crate::sources::{Connections, History};
 
 /// Stretches of the past up to this long may be unknown in between, and are joined by a straight line.

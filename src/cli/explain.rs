@@ -124,9 +124,9 @@ async fn look(setup: &Setup, id: &WorkloadId, paths: &[PathBuf]) -> anyhow::Resu
         names.truncate(3);
         bail!("no policy {id}{}", suggestion(&names));
     };
-    let memories = setup::memories(&real, &settings).await;
+    let (memories, tuners) = tokio::join!(setup::memories(&real, &settings), setup::tuners(&real, &settings));
     let patience = settings.limits.source_timeout.0;
-    let mut look = Look::new([policy], &real, &memories, settings.mode, patience);
+    let mut look = Look::new([policy], &real, (&memories, &tuners), settings.mode, patience);
     let turns = with_patience(look.look(clock::now()), 1).await;
     let turn = turns.first().context("the look gave no answer")?;
     Ok(WorkloadDetail::from(turn))
@@ -149,6 +149,7 @@ fn text(detail: &WorkloadDetail) -> String {
         .extend(report.rung.iter().filter(|_| report.plan.is_none()).map(|rung| format!("Moved by: {rung}")));
     let plan = if decision.change.is_some() { "To be written" } else { "What would help" };
     lines.extend(report.plan.iter().map(|text| format!("{plan}: {text}")));
+    lines.extend(report.tuning.iter().map(ToString::to_string));
     if let Some(problem) = detail.outcome.problem() {
         lines.push(format!("Not written: {problem}"));
     }

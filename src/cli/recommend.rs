@@ -52,10 +52,10 @@ async fn recommend(args: Args) -> anyhow::Result<ExitCode> {
     let real = args.setup.equip(&settings).await?;
     let known = setup::policies(&args.paths, &settings, &real).await?;
     let refused = complain(&known);
-    let memories = setup::memories(&real, &settings).await;
+    let (memories, tuners) = tokio::join!(setup::memories(&real, &settings), setup::tuners(&real, &settings));
     let policies = known.admission.policies.iter().map(|admitted| &admitted.policy);
     let patience = settings.limits.source_timeout.0;
-    let mut look = Look::new(policies, &real, &memories, settings.mode, patience);
+    let mut look = Look::new(policies, &real, (&memories, &tuners), settings.mode, patience);
     let mut taken = 1;
     loop {
         let started = Instant::now();

@@ -77,6 +77,7 @@ async fn serve(setup: Setup, settings: Settings, level: Level, instance: String)
         Recorder::new(board.clone(), metrics.clone()).with_journal(journal).with_events(Some(events));
     let daemon = Daemon {
         store: setup::store(&equip, &settings),
+        histories: setup::histories(&equip, &settings),
         recorder: Arc::new(recorder),
         settings: Arc::new(settings),
         equip,

@@ -15,6 +15,7 @@ use crate::daemon::clients::{self, Access};
 use crate::daemon::equip::Real;
 use crate::daemon::memories::Kept;
 use crate::daemon::reload::{self, Known, configmaps, files};
+use crate::daemon::tuners::Tuners;
 use crate::policy::WorkloadId;
 use crate::policy::admit::Admission;
 use crate::policy::read::read_settings;
@@ -122,6 +123,24 @@ pub(super) fn must_exist(paths: &[PathBuf]) -> anyhow::Result<()> {
 pub(super) fn store(real: &Real, settings: &Settings) -> MemoryStore {
     let home = real.client.default_namespace().to_owned();
     MemoryStore::new(real.client.clone(), &home, &settings.memory)
+}
+
+/// Where its histories are.
+pub(super) fn histories(real: &Real, settings: &Settings) -> MemoryStore {
+    let home = real.client.default_namespace().to_owned();
+    MemoryStore::of_histories(real.client.clone(), &home, &settings.memory)
+}
+
+/// What a running daemon has tuned; nothing where that cannot be read.
+pub(super) async fn tuners(real: &Real, settings: &Settings) -> Tuners {
+    match tokio::time::timeout(Duration::from_secs(5), histories(real, settings).load()).await {
+        Ok(Ok(stored)) => Tuners::new(stored),
+        Ok(Err(error)) => {
+            tracing::info!("looking without what the daemon has tuned: {error}");
+            Tuners::default()
+        }
+        Err(_) => Tuners::default(),
+    }
 }
 
 /// What a running daemon remembers, so that a look sees what it sees; nothing where that cannot be read.

@@ -73,6 +73,7 @@ impl Workload {
         Turn {
             plan,
             rung: self.target.rung(),
+            tuning: None,
             workload: self.policy.id.clone(),
             target: format!("{}/{}", self.policy.target.kind(), self.policy.target.name()),
             at: now,

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::cycle::Workload;
 use super::memories::{Kept, Memories};
 use super::pace;
+use super::tuners::Tuners;
 use crate::actuators::Actuator;
 use crate::actuators::owners::Tenure;
 use crate::policy::{Mode, Policy, WorkloadId};
@@ -46,6 +47,8 @@ pub struct Base {
     pub clock: Clock,
     /// What is remembered.
     pub memories: Memories,
+    /// What self-tuning knows.
+    pub tuners: Tuners,
     /// The mode that no policy exceeds.
     pub ceiling: Mode,
     /// The time between turns.
@@ -129,6 +132,7 @@ impl Fleet {
         if let Some(mut refused) = refused {
             refused.append(&mut ids);
             self.base.memories.retain(&refused);
+            self.base.tuners.retain(&refused);
         }
     }
 
@@ -221,15 +225,19 @@ impl Member {
     /// and left out; what was remembered before it still is.
     async fn take_turn(&mut self, orders: &watch::Receiver<Policy>) {
         let before = self.workload.memory.clone();
+        let rules = &mut self.workload.policy.rules;
+        rules.notches = self.base.tuners.notches(&self.workload.policy.id, rules);
         let (now, started) = (self.base.clock.now(), Instant::now());
         // Gone or changed: then the last word is not carried out.
         let in_force = || matches!(orders.has_changed(), Ok(false));
         let turn = self.workload.turn_while(now, self.base.patience, in_force);
         let turn = AssertUnwindSafe(turn).catch_unwind().await;
         let id = &self.workload.policy.id;
-        if let Ok(turn) = turn {
+        if let Ok(mut turn) = turn {
             let Workload { memory, target, .. } = &self.workload;
             self.base.memories.put(id, Kept { memory: memory.clone(), target: target.tenure() });
+            self.base.tuners.note(&turn);
+            turn.tuning = self.base.tuners.report(id, &turn.rules);
             (self.base.record)(&turn, started.elapsed());
         } else {
             self.workload.memory = before;

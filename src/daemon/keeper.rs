@@ -49,7 +49,7 @@ impl Keeper {
         loop {
             let loaded = tokio::select! {
                 () = stop.cancelled() => return None,
-                loaded = self.store.load::<Tenure>() => loaded,
+                loaded = self.store.load::<Kept>() => loaded,
             };
             match loaded {
                 Ok(stored) => {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::cycle::Workload;
 use super::fleet::Equip;
 use super::memories::Kept;
+use super::tuners::Tuners;
 use crate::policy::{Mode, Policy, WorkloadId};
 use crate::record::Turn;
 
@@ -20,6 +21,7 @@ const AT_ONCE: usize = 16;
 pub struct Look {
     workloads: Vec<(Mode, Workload)>,
     patience: Duration,
+    tuners: Tuners,
 }
 
 impl Look {
@@ -27,31 +29,33 @@ impl Look {
     pub fn new<'a>(
         policies: impl IntoIterator<Item = &'a Policy>,
         equip: &dyn Equip,
-        memories: &BTreeMap<WorkloadId, Kept>,
+        (memories, tuners): (&BTreeMap<WorkloadId, Kept>, &Tuners),
         ceiling: Mode,
         patience: Duration,
     ) -> Self {
         let prepare = |policy: &Policy| {
             let Kept { memory, target } = memories.get(&policy.id).cloned().unwrap_or_default();
+            let mut policy = policy.clone();
+            policy.rules.notches = tuners.notches(&policy.id, &policy.rules);
             let workload = Workload {
                 mode: Mode::Recommend,
-                sources: equip.sources(policy),
-                target: equip.target(policy, target),
+                sources: equip.sources(&policy),
+                target: equip.target(&policy, target),
                 memory,
-                policy: policy.clone(),
+                policy,
             };
-            (policy.mode_within(ceiling), workload)
+            (workload.policy.mode_within(ceiling), workload)
         };
-        Self { workloads: policies.into_iter().map(prepare).collect(), patience }
+        Self { workloads: policies.into_iter().map(prepare).collect(), patience, tuners: tuners.clone() }
     }
 
     /// Looks at every workload once, as of `now`. The turns are in the order of the policies, and show
     /// the mode that is in force for the daemon.
     pub async fn look(&mut self, now: Timestamp) -> Vec<Turn> {
-        let patience = self.patience;
+        let (patience, tuners) = (self.patience, &self.tuners);
         let turns = self.workloads.iter_mut().map(|(mode, workload)| async move {
             let turn = workload.turn(now, patience).await;
-            Turn { mode: *mode, ..turn }
+            Turn { mode: *mode, tuning: tuners.report(&turn.workload, &turn.rules), ..turn }
         });
         stream::iter(turns).buffered(AT_ONCE).collect().await
     }

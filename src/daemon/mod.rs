@@ -13,5 +13,7 @@ pub mod memories;
 mod pace;
 pub mod reload;
 pub mod run;
+pub mod tuners;
+pub mod tuning;
 
 pub use error::DaemonError;

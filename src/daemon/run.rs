@@ -13,6 +13,8 @@ use super::fleet::{Base, Fleet};
 use super::keeper::{self, Keeper};
 use super::memories::Memories;
 use super::reload::{self, Known, configmaps};
+use super::tuners::Tuners;
+use super::tuning::{self, Histories};
 use crate::policy::settings::Settings;
 use crate::record::Recorder;
 use crate::record::board::{Board, ConnectionStatus};
@@ -40,6 +42,8 @@ pub struct Daemon {
     pub equip: Real,
     /// Where memory is kept between restarts.
     pub store: MemoryStore,
+    /// Where histories are.
+    pub histories: MemoryStore,
     /// Who is told of everything.
     pub recorder: Arc<Recorder>,
     /// What is known right now.
@@ -52,7 +56,7 @@ impl Daemon {
     /// Runs until `stop`, then lets the turns under way finish and saves what is remembered, within
     /// [`STOP`].
     pub async fn run(self, stop: CancellationToken) {
-        let Self { settings, equip, store, recorder, board, metrics } = self;
+        let Self { settings, equip, store, histories, recorder, board, metrics } = self;
         let (scopes, scopes_seen) = watch::channel(configmaps::scopes(&settings.watch_namespaces));
         let (known, known_seen) = watch::channel(None);
         let keeper = Keeper::new(store, metrics.clone());
@@ -63,7 +67,7 @@ impl Daemon {
             configmaps::follow(equip.client.clone(), scopes, stop.clone()),
             reload::keep(Arc::clone(&settings), scopes_seen, known, stop.clone()),
             watch_connections(&equip.connections, &recorder, &metrics, &stop),
-            lead.lead(keeper, &board, known_seen),
+            lead.lead((keeper, Histories::new(histories)), &board, known_seen),
         );
         let last = Arc::clone(&recorder);
         let lines = tokio::task::spawn_blocking(move || last.close(LAST_WORDS));
@@ -84,15 +88,31 @@ struct Lead<'a> {
 }
 
 impl Lead<'_> {
-    async fn lead(&self, mut keeper: Keeper, board: &Board, known: watch::Receiver<Option<Known>>) {
+    async fn lead(
+        &self,
+        (mut keeper, mut histories): (Keeper, Histories),
+        board: &Board,
+        known: watch::Receiver<Option<Known>>,
+    ) {
         let Some(memories) = keeper.load(self.settings.mode, self.stop).await else { return };
+        let Some(tuners) = histories.load(self.stop).await else { return };
         board.set_memory_loaded();
-        let mut fleet = Fleet::new(self.base(memories.clone()));
-        tokio::join!(self.follow(known, &mut fleet), keeper.keep(&memories, self.stop));
+        let mut fleet = Fleet::new(self.base(memories.clone(), tuners.clone()));
+        let clock = Clock::system();
+        tokio::join!(
+            self.follow(known, &mut fleet),
+            keeper.keep(&memories, self.stop),
+            tuning::tune(&tuners, &clock, self.metrics, self.stop),
+            histories.keep(&tuners, self.stop),
+        );
         if !fleet.disband(LAST_TURNS).await {
             tracing::warn!("turns were still under way after {}s: left", LAST_TURNS.as_secs());
         }
-        keeper.finish(&memories).await;
+        let last = tokio::time::timeout(keeper::LAST, histories.save(&tuners));
+        let ((), last) = tokio::join!(keeper.finish(&memories), last);
+        if last.is_err() {
+            tracing::warn!("the last histories could not be saved within {}s", keeper::LAST.as_secs());
+        }
     }
 
     /// Hands every change of the policies to the fleet.
@@ -111,7 +131,7 @@ impl Lead<'_> {
         }
     }
 
-    fn base(&self, memories: Memories) -> Base {
+    fn base(&self, memories: Memories, tuners: Tuners) -> Base {
         let (recorder, metrics) = (Arc::clone(self.recorder), self.metrics.clone());
         Base {
             equip: Box::new(self.equip.clone()),
@@ -121,6 +141,7 @@ impl Lead<'_> {
             }),
             clock: Clock::system(),
             memories,
+            tuners,
             ceiling: self.settings.mode,
             interval: self.settings.interval.0,
             patience: self.settings.limits.source_timeout.0,

@@ -32,7 +32,7 @@ mod stages;
 mod steer;
 mod thrift;
 mod trust;
-mod tuning;
+pub mod tuning;
 mod up;
 
 use jiff::Timestamp;

@@ -1,7 +1,8 @@
 //! Every constant of the objective in seconds that a preset or a tuner may set, with unit and source.
 
 use crate::policy::Rules;
-use crate::policy::preset::Preset;
+use crate::policy::notches::{Knob, Notches};
+use crate::policy::preset::{Knobs, Preset};
 
 /// How the engine weighs one thing against another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,14 +61,87 @@ pub(crate) const BALANCED: Tuning = Tuning {
 /// No move is quite for nothing.
 const LEAST_PRICE: f64 = 1.0;
 
+/// How far a constant may be turned, and by how much at a time.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    notch: Notch,
+    least: f64,
+    most: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Notch {
+    /// More by so much.
+    Plus(f64),
+    /// So many times as much.
+    Times(f64),
+}
+
+impl Scale {
+    const fn of(knob: Knob) -> Self {
+        let (notch, least, most) = match knob {
+            Knob::UsableLag => (Notch::Plus(0.1), 0.5, 1.0),
+            Knob::TargetUtilization => (Notch::Plus(0.05), 0.6, 1.0),
+            Knob::Payback => (Notch::Times(1.5), 0.3, 4.0),
+            Knob::Stays => (Notch::Times(2.0), 150.0, 9600.0),
+            Knob::Miss => (Notch::Plus(0.15), 0.05, 0.95),
+            Knob::Trend => (Notch::Times(2.0), 15.0, 240.0),
+        };
+        Self { notch, least, most }
+    }
+
+    /// So many notches from the preset's, which may itself lie beyond the bounds.
+    fn turn(self, preset: f64, notches: i8) -> f64 {
+        if notches == 0 {
+            return preset;
+        }
+        let turned = match self.notch {
+            Notch::Plus(step) => preset + step * f64::from(notches),
+            Notch::Times(factor) => preset * factor.powi(notches.into()),
+        };
+        // In whole ten thousandths: what is printed is what counts.
+        ((turned * 1e4).round() / 1e4).clamp(self.least.min(preset), self.most.max(preset))
+    }
+}
+
+/// Whether the policy states a constant itself: then it is not turned.
+pub fn is_stated(knobs: &Knobs, knob: Knob) -> bool {
+    match knob {
+        Knob::UsableLag => knobs.usable_lag.is_some(),
+        Knob::TargetUtilization => knobs.target_utilization.is_some(),
+        Knob::Payback => knobs.payback.is_some(),
+        Knob::Stays | Knob::Miss | Knob::Trend => false,
+    }
+}
+
+/// What a constant comes to under these rules with so many notches on it.
+pub fn value(rules: &Rules, knob: Knob, notches: i8) -> f64 {
+    Tuning::of(&Rules { notches: Notches::default().with(knob, notches), ..rules.clone() }).get(knob)
+}
+
+/// What a minute over the objective is worth by the preset, in replica-hours.
+pub fn worth_of_a_minute(rules: &Rules) -> f64 {
+    Tuning::preset(rules.preset).late
+}
+
+/// What a move is worth avoiding that stops everything for `stop` seconds and waits `start` seconds for new
+/// replicas, in replica-hours.
+pub fn worth_of_a_move(rules: &Rules, stop: f64, start: f64) -> f64 {
+    Tuning::of(rules).price(stop, start) / 3600.0
+}
+
 impl Tuning {
-    /// The preset's, but for what the policy states itself.
-    pub(crate) fn of(rules: &Rules) -> Self {
-        let preset = match rules.preset {
+    fn preset(preset: Preset) -> Self {
+        match preset {
             Preset::Latency => LATENCY,
             Preset::Balanced => BALANCED,
             Preset::Cost => COST,
-        };
+        }
+    }
+
+    /// The preset's, as far as it has been turned, but for what the policy states itself.
+    pub(crate) fn of(rules: &Rules) -> Self {
+        let preset = Self::preset(rules.preset).turned(rules.notches);
         let share = |percent: u32| f64::from(percent) / 100.0;
         let knobs = rules.knobs;
         Self {
@@ -76,6 +150,33 @@ impl Tuning {
             payback: knobs.payback.unwrap_or(preset.payback),
             fixed: knobs.rescale_cost.map(|span| span.as_secs_f64().max(LEAST_PRICE)),
             ..preset
+        }
+    }
+
+    fn turned(self, notches: Notches) -> Self {
+        if notches.is_none() {
+            return self;
+        }
+        let turn = |knob: Knob| Scale::of(knob).turn(self.get(knob), notches.get(knob));
+        Self {
+            usable: turn(Knob::UsableLag),
+            utilization: turn(Knob::TargetUtilization),
+            payback: turn(Knob::Payback),
+            stays: turn(Knob::Stays),
+            miss: turn(Knob::Miss),
+            trend: turn(Knob::Trend),
+            ..self
+        }
+    }
+
+    fn get(&self, knob: Knob) -> f64 {
+        match knob {
+            Knob::UsableLag => self.usable,
+            Knob::TargetUtilization => self.utilization,
+            Knob::Payback => self.payback,
+            Knob::Stays => self.stays,
+            Knob::Miss => self.miss,
+            Knob::Trend => self.trend,
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a document to a policy: the rules that tie several fields together.
 
 use super::document::{ApiVersion, FallbackSpec, ObjectiveSpec, PolicyDocument, PolicyKind, PolicySpec};
+use super::notches::{Notches, SelfTuning};
 use super::preset::Preset;
 use super::problem::Flaw;
 use super::rules::{Fallback, Objective, Rules};
@@ -102,7 +103,11 @@ fn namespace(stated: Option<String>, home: Option<&str>) -> Result<String, Flaw>
 /// What weighs freshness against replicas has nothing to weigh where the backlog alone counts.
 fn weighing(spec: &PolicySpec, objective: Option<Objective>) -> Vec<Flaw> {
     let Some(Objective::LagPerReplica { .. }) = objective else { return Vec::new() };
-    let named = [("preset", spec.preset != Preset::Balanced), ("knobs", !spec.knobs.is_empty())];
+    let named = [
+        ("preset", spec.preset != Preset::Balanced),
+        ("knobs", !spec.knobs.is_empty()),
+        ("tuning", spec.tuning == SelfTuning::Auto),
+    ];
     let flaw = |(field, _): &(&str, bool)| {
         Flaw::new(format!("spec.{field}"), format!("`{field}` goes with `maxLag`, not with `lagPerReplica`"))
             .hint(
@@ -400,6 +405,8 @@ fn build(
             objective,
             preset: spec.preset,
             knobs: spec.knobs,
+            tuning: spec.tuning,
+            notches: Notches::default(),
             min_replicas: spec.min_replicas,
             max_replicas: spec.max_replicas,
             schedules,

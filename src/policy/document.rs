@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Mode;
 use super::behavior::Behavior;
 use super::names::{label, subdomain};
+use super::notches::SelfTuning;
 use super::preset::{Knobs, Preset};
 use super::rules::PartitionRule;
 use super::schedule::ScheduleSpec;
@@ -98,6 +99,9 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Knobs::is_empty")]
     #[garde(dive)]
     pub knobs: Knobs,
+    /// Whether the constants that neither the policy nor its knobs state are tuned on the workload's own history.
+    #[serde(default)]
+    pub tuning: SelfTuning,
     /// The fewest replicas; 0 lets an idle workload rest.
     #[serde(default = "one")]
     pub min_replicas: Replicas,

@@ -10,6 +10,7 @@ pub mod document;
 mod form;
 pub(crate) mod hints;
 mod names;
+pub mod notches;
 pub mod preset;
 pub mod problem;
 pub mod read;

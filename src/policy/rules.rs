@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::behavior::{Behavior, ScalingRules};
+use super::notches::{Notches, SelfTuning};
 use super::preset::{Knobs, Preset};
 use super::schedule::Schedule;
 use super::target::HpaMetricMeaning;
@@ -20,6 +21,12 @@ pub struct Rules {
     /// Single constants in place of the preset's.
     #[serde(default, skip_serializing_if = "Knobs::is_empty")]
     pub knobs: Knobs,
+    /// Whether what the policy does not state is tuned.
+    #[serde(default, skip_serializing_if = "SelfTuning::is_off")]
+    pub tuning: SelfTuning,
+    /// How far self-tuning has turned the preset; knobs that are stated stand above it.
+    #[serde(default, skip_serializing_if = "Notches::is_none")]
+    pub notches: Notches,
     /// The fewest replicas, possibly 0.
     pub min_replicas: Replicas,
     /// The most replicas.

@@ -46,22 +46,22 @@ struct Shard {
 }
 
 /// What is kept of one workload: the engine's memory, and what its target's actuator knows.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Kept<T> {
     /// What the engine remembers.
     pub memory: Memory,
     /// What is known of the target; nothing in entries of earlier versions.
+    #[serde(default)]
     pub target: T,
 }
 
 /// One entry. The key is for people: the name is in here, too.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry<M, T> {
+struct Entry<V> {
     #[serde(flatten)]
     workload: WorkloadId,
-    memory: M,
-    #[serde(default)]
-    target: T,
+    #[serde(flatten)]
+    kept: V,
 }
 
 impl MemoryStore {
@@ -76,11 +76,21 @@ impl MemoryStore {
         }
     }
 
+    /// A store beside it, for histories: large, written seldom, and never in a memory's way.
+    pub fn of_histories(client: Client, namespace: &str, settings: &settings::MemoryStore) -> Self {
+        let mut store = Self::new(client, namespace, settings);
+        store.name.push_str("-history");
+        store
+    }
+
+    /// The bytes that all of it may take.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.shards).unwrap_or(1) * MOST
+    }
+
     /// Reads everything, also what an earlier run with more shards left. An entry that cannot be read
     /// is dropped: its workload starts afresh.
-    pub async fn load<T: DeserializeOwned + Default>(
-        &mut self,
-    ) -> Result<BTreeMap<WorkloadId, Kept<T>>, RecordError> {
+    pub async fn load<V: DeserializeOwned>(&mut self) -> Result<BTreeMap<WorkloadId, V>, RecordError> {
         for shard in 0..self.shards {
             let found = self.read(shard).await?;
             self.known.insert(shard, found);
@@ -103,8 +113,7 @@ impl MemoryStore {
                 // Left in two shards by a crash while they were being rearranged: the right one counts.
                 let home = self.shard_of(&entry.workload) == *shard;
                 if home || !at_home.contains(&entry.workload) {
-                    let kept = Kept { memory: entry.memory, target: entry.target };
-                    memories.insert(entry.workload.clone(), kept);
+                    memories.insert(entry.workload.clone(), entry.kept);
                 }
                 if home {
                     at_home.insert(entry.workload);
@@ -116,9 +125,9 @@ impl MemoryStore {
 
     /// Writes the shards whose contents changed. Where one fails the others are still written; the
     /// first problem is returned.
-    pub async fn save<T: Serialize>(
+    pub async fn save<V: Serialize>(
         &mut self,
-        memories: &BTreeMap<WorkloadId, Kept<T>>,
+        memories: &BTreeMap<WorkloadId, V>,
     ) -> Result<(), RecordError> {
         let mut problem = None;
         for (shard, data) in self.changed(memories)? {
@@ -131,14 +140,14 @@ impl MemoryStore {
 
     /// The shards to write, those that lose an entry last: a crash in between leaves it twice, never
     /// nowhere.
-    fn changed<T: Serialize>(
+    fn changed<V: Serialize>(
         &self,
-        memories: &BTreeMap<WorkloadId, Kept<T>>,
+        memories: &BTreeMap<WorkloadId, V>,
     ) -> Result<Vec<(u32, Data)>, RecordError> {
         let mut wanted: BTreeMap<u32, Data> =
             self.known.keys().copied().chain(0..self.shards).map(|shard| (shard, Data::new())).collect();
-        for (workload, Kept { memory, target }) in memories {
-            let text = serde_json::to_string(&Entry { workload: workload.clone(), memory, target })
+        for (workload, kept) in memories {
+            let text = serde_json::to_string(&Entry { workload: workload.clone(), kept })
                 .map_err(RecordError::EncodeMemory)?;
             wanted.entry(self.shard_of(workload)).or_default().insert(key(workload), text);
         }
@@ -207,12 +216,7 @@ impl MemoryStore {
         }))
     }
 
-    fn entry<T: DeserializeOwned + Default>(
-        &self,
-        shard: u32,
-        key: &str,
-        text: &str,
-    ) -> Option<Entry<Memory, T>> {
+    fn entry<V: DeserializeOwned>(&self, shard: u32, key: &str, text: &str) -> Option<Entry<V>> {
         serde_json::from_str(text)
             .inspect_err(|problem| {
                 let config_map = self.name_of(shard);

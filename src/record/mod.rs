@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Decision, Memory, Observation};
 use crate::policy::{Mode, Rules, WorkloadId};
+use crate::tune::tuner::Report;
 
 /// One turn of one workload, complete: enough to evaluate it again, bit for bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct Turn {
     /// By which means the target is moved, and why by no better ones, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rung: Option<String>,
+    /// What self-tuning has come to, where the policy asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Report>,
 }
 
 /// What became of a decision.

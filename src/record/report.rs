@@ -10,6 +10,7 @@ use crate::engine::schedule::Scheduled;
 use crate::engine::{Decision, Reason, Verdict};
 use crate::policy::units::Replicas;
 use crate::policy::{Mode, WorkloadId};
+use crate::tune::tuner::Report;
 
 /// All workloads, ordered by namespace and name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ pub struct WorkloadReport {
     /// By which means the target is moved, and why by no better ones, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rung: Option<String>,
+    /// What self-tuning has come to; only where the policy asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Report>,
 }
 
 /// One partition of a backlog.
@@ -145,6 +149,7 @@ impl From<&Turn> for WorkloadReport {
             schedule: decision.schedule.clone(),
             plan: turn.plan.clone(),
             rung: turn.rung.clone(),
+            tuning: turn.tuning.clone(),
         }
     }
 }

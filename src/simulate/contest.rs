@@ -1,21 +1,25 @@
 //! One trace on one plant: the engine, the rules in use elsewhere, and the clairvoyant optimum.
 
-use super::course::{Course, STEP};
 use super::limit::foresight::{HORIZONS, foresight};
 use super::limit::{BUCKET, Limit, limit, unhindered, work_bound};
-use super::numbers::{count, real};
-use super::plant::Plant;
-use super::race::{Run, by_engine, by_path, by_rule, sums, sums_by_rule};
+use super::race::{by_path, by_rule, sums, sums_by_rule};
 use super::rivals::Rival;
 use super::robustness::{Entrant, OUTAGE, bearings, run};
 use super::scorecard::{Figures, duels, figures, recovery};
 use super::series::{Series, arrivals};
 use super::standing::{Foresight, LimitReport, Outcome, Plots, Recovery, Standing, ratio};
+use super::tuned::{by_tuned_engine, tuned_rules};
 use super::weights::{Halves, limits, weighted};
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::numbers::{count, real};
+use crate::fluid::plant::Plant;
+use crate::fluid::run::{Run, by_engine};
 use crate::policy::Rules;
 
 /// What the engine is called in reports.
 pub const OURS: &str = "tidegate";
+/// What it is called with self-tuning.
+pub const SELF_TUNED: &str = "tidegate-tuned";
 
 /// What is to be run.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Contest<'a> {
     pub judge_from: f64,
     /// The rules that take part.
     pub rivals: &'a [Rival],
+    /// Whether the engine takes part a second time, tuned on its own history of the learning part.
+    pub self_tuning: bool,
     /// Whether to find out what foresight is worth. It takes many times as long as the limit alone.
     pub foresight: bool,
     /// Whether to find out what everybody makes of an outage. It takes as long again as running them once.
@@ -58,7 +64,8 @@ impl Contest<'_> {
         let grids: Vec<_> = self.rivals.iter().map(|rival| (rival.name, (rival.grid)(self.course))).collect();
         let extras =
             [self.recovery, self.robustness, self.weights].into_iter().map(usize::from).sum::<usize>();
-        let all = grids.iter().map(|(_, grid)| grid.len()).sum::<usize>() + 2 + extras;
+        let own = 2 + usize::from(self.self_tuning);
+        let all = grids.iter().map(|(_, grid)| grid.len()).sum::<usize>() + own + extras;
         let mut done = 0;
         let mut tell = |name: &str| {
             progress(done, all, name);
@@ -73,6 +80,10 @@ impl Contest<'_> {
         let mut sides =
             vec![Side { standing: ours, entrant: Entrant::Engine, settings: vec![sums(&run, self.begin())] }];
         drop(run);
+        if self.self_tuning {
+            tell(SELF_TUNED);
+            sides.push(self.self_tuned(&optimum, &mut plots));
+        }
         // What all settings do while judged only matters by other weights.
         let until = if self.weights || self.begin() == 0 { self.course.steps() } else { self.begin() };
         for (index, (name, mut grid)) in grids.into_iter().enumerate() {
@@ -116,6 +127,16 @@ impl Contest<'_> {
             }
         }
         Outcome { limit: optimum, policies: ranked(sides), plots }
+    }
+
+    /// The engine as it would have tuned itself by the time that it is judged from.
+    fn self_tuned(&self, optimum: &LimitReport, plots: &mut Plots) -> Side {
+        let (run, tuner) = by_tuned_engine(self.course, self.rules, self.seed, self.begin());
+        let setting = tuner.turns().iter().map(|turned| turned.turn.to_string()).collect::<Vec<_>>();
+        let setting = if setting.is_empty() { "nothing was turned".to_owned() } else { setting.join("; ") };
+        let standing = self.standing(SELF_TUNED, true, setting, &run, optimum, plots);
+        let notches = tuner.notches(&tuned_rules(self.rules));
+        Side { standing, entrant: Entrant::SelfTuned(notches), settings: vec![sums(&run, self.begin())] }
     }
 
     /// The step from which is judged.
@@ -210,12 +231,23 @@ impl Contest<'_> {
     }
 }
 
-/// The standings, with their duels.
+/// The standings, with their duels. Nobody meets itself, tuned or not.
 fn ranked(sides: Vec<Side>) -> Vec<Standing> {
     let mut policies: Vec<Standing> = sides.into_iter().map(|side| side.standing).collect();
-    let all: Vec<(&str, &Figures)> = policies.iter().map(|one| (one.name.as_str(), &one.figures)).collect();
-    for (kappa, policy) in duels(&all).into_iter().zip(policies.iter_mut()) {
-        policy.kappa = kappa;
+    for (own, other) in [(SELF_TUNED, OURS), (OURS, SELF_TUNED)] {
+        let met: Vec<(&str, &Figures)> = policies
+            .iter()
+            .filter(|one| one.name != other)
+            .map(|one| (one.name.as_str(), &one.figures))
+            .collect();
+        let kappas = duels(&met);
+        let meeting = policies.iter_mut().filter(|one| one.name != other);
+        for (kappa, policy) in kappas.into_iter().zip(meeting) {
+            // The others only meet the engine as it is: the second time is theirs.
+            if own == OURS || policy.name == own {
+                policy.kappa = kappa;
+            }
+        }
     }
     policies
 }

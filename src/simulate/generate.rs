@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-use super::error::SimulateError;
-use super::numbers::{count, real};
-use super::trace::Trace;
+use crate::fluid::error::FluidError;
+use crate::fluid::numbers::{count, real};
+use crate::fluid::trace::Trace;
 use crate::policy::TimeSpan;
-use crate::random::{Random, hash};
+use crate::random::{Random, hash, normal, uniform};
 
 /// Seconds between the rates that are made.
 const STEP: f64 = 15.0;
@@ -36,13 +36,13 @@ enum Shape {
 }
 
 /// The load that `spec` describes, for `length`, with the chance that `seed` names.
-pub fn generate(spec: &str, length: TimeSpan, seed: u64) -> Result<Trace, SimulateError> {
+pub fn generate(spec: &str, length: TimeSpan, seed: u64) -> Result<Trace, FluidError> {
     let shapes = spec.split('+').map(|part| shape(part.trim())).collect::<Result<Vec<_>, _>>()?;
     let seconds = length.as_secs_f64();
     let steps = count((seconds / STEP).floor());
     if steps < 2 {
         let problem = format!("{length} is too short: expected at least 30s");
-        return Err(SimulateError::Generator { spec: spec.to_owned(), problem });
+        return Err(FluidError::Generator { spec: spec.to_owned(), problem });
     }
     let mut rates = vec![0.0; steps];
     let mut factors = vec![1.0; steps];
@@ -109,19 +109,8 @@ fn roughen(factors: &mut [f64], deviation: f64, random: &mut Random) {
     }
 }
 
-/// A draw from about the standard normal distribution.
-pub(crate) fn normal(random: &mut Random) -> f64 {
-    (0..12).map(|_| uniform(random)).sum::<f64>() - 6.0
-}
-
-/// A draw from above 0 to 1.
-pub(crate) fn uniform(random: &mut Random) -> f64 {
-    const SCALE: f64 = 4_294_967_296.0;
-    (f64::from(u32::try_from(random.bits() >> 32).unwrap_or(0)) + 1.0) / SCALE
-}
-
-fn shape(part: &str) -> Result<Shape, SimulateError> {
-    let wrong = |problem: String| SimulateError::Generator { spec: part.to_owned(), problem };
+fn shape(part: &str) -> Result<Shape, FluidError> {
+    let wrong = |problem: String| FluidError::Generator { spec: part.to_owned(), problem };
     let (name, figures) = part.split_once(':').unwrap_or((part, ""));
     let mut given = BTreeMap::new();
     for figure in figures.split(',').filter(|figure| !figure.is_empty()) {

@@ -4,17 +4,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::contest::Contest;
-use super::course::{Course, STEP};
-use super::error::SimulateError;
 use super::limit::foresight::{HORIZONS, foresight};
 use super::limit::{BUCKET, limit};
-use super::numbers::{count, real};
-use super::plant::Plant;
-use super::race::default_rules;
 use super::rivals::Rival;
 use super::scorecard::cost;
 use super::standing::{Outcome, Standing, ratio};
-use super::trace::Trace;
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::error::FluidError;
+use crate::fluid::numbers::{count, real};
+use crate::fluid::plant::Plant;
+use crate::fluid::run::default_rules;
+use crate::fluid::trace::Trace;
 
 /// Loads that ship with the project: name, how it is made, and hours of it.
 pub const LOADS: [(&str, &str, u64); 7] = [
@@ -68,7 +68,7 @@ pub struct Cell {
 impl Grid<'_> {
     /// Runs every cell, the longest first, and returns them by trace and plant. `progress` is told how many of
     /// how many are done.
-    pub fn run(&self, progress: impl Fn(usize, usize) + Sync) -> Result<Vec<Cell>, SimulateError> {
+    pub fn run(&self, progress: impl Fn(usize, usize) + Sync) -> Result<Vec<Cell>, FluidError> {
         let mut places: Vec<(usize, usize)> = (0..self.traces.len())
             .flat_map(|trace| (0..self.plants.len()).map(move |plant| (trace, plant)))
             .collect();
@@ -94,7 +94,7 @@ impl Grid<'_> {
         Ok(cells)
     }
 
-    fn cell(&self, trace: usize, plant: usize) -> Result<Option<Cell>, SimulateError> {
+    fn cell(&self, trace: usize, plant: usize) -> Result<Option<Cell>, FluidError> {
         let (Some(load), Some(kind)) = (self.traces.get(trace), self.plants.get(plant)) else {
             return Ok(None);
         };
@@ -106,6 +106,7 @@ impl Grid<'_> {
             seed: self.seed,
             judge_from: self.judge_from,
             rivals: self.rivals,
+            self_tuning: false,
             foresight: false,
             recovery: self.robustness,
             robustness: self.robustness,
@@ -149,9 +150,9 @@ pub fn on_plant(cells: &[Cell], plant: usize, policy: usize) -> impl Iterator<It
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fluid::plant::PRESETS;
     use crate::policy::TimeSpan;
     use crate::simulate::generate::generate;
-    use crate::simulate::plant::PRESETS;
     use crate::simulate::rivals::RIVALS;
 
     #[test]

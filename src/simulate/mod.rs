@@ -3,22 +3,16 @@
 //! seconds; what decides for us is the engine itself.
 
 pub mod contest;
-pub mod course;
-pub mod error;
 pub mod generate;
 pub mod grid;
 pub mod limit;
-mod numbers;
-pub mod plant;
 pub mod plant_file;
 pub mod race;
 pub mod rivals;
 pub mod robustness;
-pub mod running;
 pub mod scorecard;
 pub mod series;
-pub mod sight;
 pub mod standing;
-pub mod trace;
+pub mod tuned;
 pub mod validity;
 pub mod weights;

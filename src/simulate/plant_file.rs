@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 
-use super::plant::{FIGURES, PRESETS, Plant, Wrong};
+use crate::fluid::plant::{FIGURES, PRESETS, Plant, Wrong};
 use crate::policy::hints::did_you_mean;
 use crate::policy::problem::{Fault, Problem};
 use crate::policy::tree::{Entry, Excerpt, Node, Value};

@@ -4,12 +4,15 @@
 use serde::Serialize;
 
 use super::contest::Contest;
-use super::course::Course;
 use super::limit::{BUCKET, limit};
-use super::plant::Plant;
-use super::race::{Run, by_engine, by_rule};
+use super::race::by_rule;
 use super::scorecard::figures;
 use super::standing::ratio;
+use crate::fluid::course::Course;
+use crate::fluid::plant::Plant;
+use crate::fluid::run::{Run, by_engine};
+use crate::policy::Rules;
+use crate::policy::notches::Notches;
 
 /// One way in which the world is less kind.
 #[derive(Debug, Clone, Copy)]
@@ -48,10 +51,11 @@ pub struct Bearing {
     pub lowered_while_blind: u32,
 }
 
-/// Who is run: the engine, or a rival with the nth of its grid.
+/// Who is run: the engine, the same with what it has tuned, or a rival with the nth of its grid.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entrant {
     Engine,
+    SelfTuned(Notches),
     Rival { index: usize, choice: usize },
 }
 
@@ -83,6 +87,10 @@ pub(super) fn bearings(contest: &Contest<'_>, entrants: &[(Entrant, f64)]) -> Ve
 pub(super) fn run(contest: &Contest<'_>, course: &Course, entrant: Entrant) -> Option<Run> {
     match entrant {
         Entrant::Engine => Some(by_engine(course, contest.rules, contest.seed)),
+        Entrant::SelfTuned(notches) => {
+            let rules = Rules { notches, ..contest.rules.clone() };
+            Some(by_engine(course, &rules, contest.seed))
+        }
         Entrant::Rival { index, choice } => {
             // The grid is that of the calm course: nobody is told of the disturbance.
             let mut grid = (contest.rivals.get(index)?.grid)(contest.course);

@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
-use super::course::{Course, STEP};
-use super::numbers::{quantile, real};
-use super::race::Run;
-use super::running::{Moment, Moved};
 use super::standing::Recovery;
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::numbers::{quantile, real};
+use crate::fluid::run::Run;
+use crate::fluid::running::{Moment, Moved};
 
 /// Seconds within which a move in the other direction is a reversal.
 const REVERSED_WITHIN: f64 = 1800.0;
@@ -228,9 +228,9 @@ fn count(length: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::plant::Plant;
+    use crate::fluid::plant::Plant;
+    use crate::fluid::trace::Trace;
     use crate::simulate::race::by_path;
-    use crate::simulate::trace::Trace;
 
     fn close(value: f64, expected: f64) {
         assert!((value - expected).abs() < 1e-6, "{value} is not {expected}");

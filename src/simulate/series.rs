@@ -1,8 +1,8 @@
 //! A run thinned out to as many points as a plot can show.
 
-use super::course::{Course, STEP};
-use super::numbers::real;
-use super::race::Run;
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::numbers::real;
+use crate::fluid::run::Run;
 
 /// The most points of a series.
 const POINTS: usize = 600;
@@ -60,9 +60,9 @@ fn stretch(steps: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::plant::Plant;
+    use crate::fluid::plant::Plant;
+    use crate::fluid::trace::Trace;
     use crate::simulate::race::by_path;
-    use crate::simulate::trace::Trace;
 
     #[test]
     fn a_long_run_keeps_its_worst_age_and_its_moves() {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::contest::SELF_TUNED;
 use super::robustness::Bearing;
 use super::scorecard::Figures;
 use super::series::Series;
@@ -110,7 +111,7 @@ pub struct Recovery {
 impl Standing {
     /// Its name, and whether it is tuned.
     pub fn title(&self) -> String {
-        if self.tuned { format!("{} tuned", self.name) } else { self.name.clone() }
+        if self.tuned && self.name != SELF_TUNED { format!("{} tuned", self.name) } else { self.name.clone() }
     }
 }
 

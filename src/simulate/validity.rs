@@ -7,13 +7,13 @@
 
 use serde::Serialize;
 
-use super::course::Course;
-use super::error::SimulateError;
-use super::plant::Plant;
 use super::race::by_rule;
 use super::rivals::measured;
 use super::scorecard::figures;
-use super::trace::Trace;
+use crate::fluid::course::Course;
+use crate::fluid::error::FluidError;
+use crate::fluid::plant::Plant;
+use crate::fluid::trace::Trace;
 
 /// The trace that the runs were made with goes so many times as fast.
 pub const SPEED: f64 = 4.0;
@@ -97,7 +97,7 @@ const RUNS: [Measured; 2] = [
 ];
 
 /// The rules on the plant of those runs, with so many records per second and task manager.
-pub fn checks(ads: &Trace, capacity: f64, seed: u64) -> Result<Vec<Check>, SimulateError> {
+pub fn checks(ads: &Trace, capacity: f64, seed: u64) -> Result<Vec<Check>, FluidError> {
     let trace = Trace { step: ads.step / SPEED, ..ads.clone() };
     let check = |(at, run): (usize, &Measured)| {
         let flink = Plant::of("demeter", [run.stop, run.reread, 0.0, 10.0, 0.0]);
@@ -117,7 +117,7 @@ pub fn checks(ads: &Trace, capacity: f64, seed: u64) -> Result<Vec<Check>, Simul
             simulated_late_percent: 100.0 * found.violation_share,
         }))
     };
-    let all: Result<Option<Vec<Check>>, SimulateError> = RUNS.iter().enumerate().map(check).collect();
+    let all: Result<Option<Vec<Check>>, FluidError> = RUNS.iter().enumerate().map(check).collect();
     Ok(all?.unwrap_or_default())
 }
 

@@ -3,14 +3,14 @@
 
 use serde::Serialize;
 
-use super::course::{Course, STEP};
 use super::limit::{BUCKET, limit};
-use super::numbers::real;
-use super::plant::Plant;
 use super::race::by_path;
-use super::running::Moment;
 use super::scorecard::figures;
 use super::standing::ratio;
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::numbers::real;
+use crate::fluid::plant::Plant;
+use crate::fluid::running::Moment;
 
 /// What a minute over the objective costs, in replica-hours (`c_v`).
 pub const VIOLATION_COSTS: [f64; 3] = [0.1, 1.0, 10.0];

@@ -4,3 +4,4 @@ mod fleet;
 mod recommend;
 mod reload;
 mod support;
+mod tuning;

@@ -11,6 +11,7 @@ use tidegate::actuators::{ActuateError, Actuator};
 use tidegate::daemon::clock::Clock;
 use tidegate::daemon::fleet::{Base, Equip};
 use tidegate::daemon::memories::Memories;
+use tidegate::daemon::tuners::Tuners;
 use tidegate::engine::Change;
 use tidegate::engine::observation::{Fence, Quality, SourceReading, TargetReading};
 use tidegate::policy::read::read_policies;
@@ -81,6 +82,7 @@ impl Stage {
                 start + i64::try_from(started.elapsed().as_millis()).unwrap().milliseconds()
             }),
             memories,
+            tuners: Tuners::default(),
             ceiling: Mode::Recommend,
             interval: INTERVAL,
             patience: Duration::from_secs(10),

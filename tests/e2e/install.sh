@@ -7,6 +7,7 @@
 #
 #   install.sh           what the suite needs
 #   install.sh keda      and KEDA, for the bench and the scenarios beside it
+#   install.sh spark-3.5 and Spark's older line, for scenarios by name
 set -euo pipefail
 export LC_ALL=C
 
@@ -178,17 +179,17 @@ prometheus() {
   done_with prometheus "$prometheus_version"
 }
 
-# PyPI's pyspark is a source archive that holds every jar: unpacking is all it takes.
+# spark LINE SCALA: PyPI's pyspark is a source archive that holds every jar: unpacking is all it takes.
 spark() {
-  local hash version work=$cache/spark.new source=$here/tools/spark
+  local hash version line=$1 work=$cache/$1.new source=$here/tools/$1
   hash=$(stamp "$source/pom.xml")
-  current spark "$hash" spark/jars spark/python && return
+  current "$line" "$hash" "$line"/{jars,python} && return
   need mvn maven
   need python3 python3
   need pip python3-pip
   version=$(sed -n 's:.*<spark.version>\(.*\)</.*:\1:p' "$source/pom.xml")
-  say "fetching Spark $version (430 MB) and its Kafka source (about a minute)"
-  rm -rf "$cache/spark" "$work"
+  say "fetching Spark $version (300 to 430 MB) and its Kafka source (about a minute)"
+  rm -rf "${cache:?}/$line" "$work"
   mkdir -p "$work/download" "$work/unpacked"
   pip download -q --no-deps --no-binary :all: -d "$work/download" "pyspark==$version" >&2
   tar -xzf "$work"/download/pyspark-*.tar.gz -C "$work/unpacked" --strip-components=1 \
@@ -198,10 +199,10 @@ spark() {
   mv "$work/unpacked/pyspark" "$work/unpacked/lib" "$work/python/"
   # The rest of what the Kafka source needs is among Spark's own jars.
   mvn -q -B -ntp -f "$source/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/jars" \
-    -DincludeArtifactIds=spark-sql-kafka-0-10_2.13,spark-token-provider-kafka-0-10_2.13,kafka-clients,commons-pool2 >&2
+    -DincludeArtifactIds="spark-sql-kafka-0-10_$2,spark-token-provider-kafka-0-10_$2,kafka-clients,commons-pool2" >&2
   rm -rf "$work/download" "$work/unpacked"
-  mv "$work" "$cache/spark"
-  done_with spark "$hash"
+  mv "$work" "$cache/$line"
+  done_with "$line" "$hash"
 }
 
 # The definitions of the kubeflow operator's applications come with its Go module.
@@ -254,13 +255,14 @@ need setpriv util-linux
 (prometheus)
 (flink 2.2 2.2.1 5.0.0-2.2)
 (flink 1.20 1.20.5 3.4.0-1.20)
-(spark)
+(spark spark 2.13)
 (crds)
 (spark_apache_crds)
 (flink_crds)
 for part; do
   case $part in
     keda) (keda) ;;
+    spark-3.5) (spark spark-3.5 2.12) ;;
     *) die "there is no part $part" ;;
   esac
 done

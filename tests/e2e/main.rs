@@ -4,7 +4,8 @@
 //! `make e2e` installs the servers and starts it; `cargo test --test e2e -- NAME...` runs the scenarios
 //! whose names contain one of the given words. Each scenario has a namespace, topics and groups of its own
 //! and runs beside others; those that break servers start their own. Scenarios beside the real KEDA are
-//! skipped unless it is installed (`make e2e-keda`). `make bench-keda` runs the bench instead.
+//! skipped unless it is installed (`make e2e-keda`). `make bench-keda` and
+//! `make bench-spark` run a bench instead.
 
 #![expect(clippy::disallowed_methods, reason = "the suite and its servers live in real time")]
 
@@ -33,7 +34,9 @@ const LIMIT: Duration = Duration::from_mins(15);
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// KEDA and Tidegate side by side, measured
-    BenchKeda(bench::Args),
+    BenchKeda(bench::keda::Args),
+    /// Spark's dynamic allocation and Tidegate side by side, measured
+    BenchSpark(bench::spark::Args),
 }
 
 #[derive(Debug, Parser)]
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
     }
     let failed = match &args.command {
         None => run(&args, chosen),
-        Some(Command::BenchKeda(bench)) => measure(bench, args.keep).map(|()| 0),
+        Some(command) => measure(command, args.keep).map(|()| 0),
     };
     match failed {
         Ok(0) => ExitCode::SUCCESS,
@@ -119,10 +122,15 @@ fn installed(chosen: Vec<Scenario>, tools: &Tools) -> Vec<Scenario> {
 
 /// Runs the bench.
 #[expect(clippy::print_stdout, reason = "this is the bench's report")]
-fn measure(args: &bench::Args, keep: bool) -> Result<()> {
+fn measure(command: &Command, keep: bool) -> Result<()> {
     let mut temp = tempfile::Builder::new().prefix("tidegate-e2e-").tempdir()?;
     let tools = Tools::find()?;
-    let outcome = to_the_end(bench::run(args, &tools, temp.path()));
+    let outcome = to_the_end(async {
+        match command {
+            Command::BenchKeda(args) => bench::keda::run(args, &tools, temp.path()).await,
+            Command::BenchSpark(args) => bench::spark::run(args, &tools, temp.path()).await,
+        }
+    });
     if outcome.is_err() || keep {
         temp.disable_cleanup(true);
         println!("logs and data: {}", temp.path().display());

@@ -2,12 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use strum::IntoEnumIterator;
 use tidegate::engine::observation::{
     BacklogReading, Fence, GroupState, Meaning, MetricReading, Observation, PartitionReading, Quality,
     SourceReading, TargetHold, TargetReading,
 };
 use tidegate::engine::{Decision, Memory, Reason, Verdict, evaluate};
 use tidegate::policy::behavior::{Behavior, ScalingRules, SelectPolicy, StepKind, StepPolicy};
+use tidegate::policy::notches::{Knob, Notches, SelfTuning};
 use tidegate::policy::preset::{Knobs, Preset};
 use tidegate::policy::rules::{Fallback, MetricTarget, PartitionRule};
 use tidegate::policy::schedule::{Lasts, Schedule};
@@ -66,15 +68,17 @@ fn rules() -> impl Strategy<Value = Rules> {
         proptest::option::of((1_u64..600, 0_u32..40)),
         proptest::option::of(0.1..5000.0),
         proptest::option::of((metric, 1_u32..100)),
-        (prop::bool::weighted(0.02), weighing(), schedules()),
+        (prop::bool::weighted(0.02), weighing(), schedules(), notches()),
     )
         .prop_map(|(objective, partitions, bounds, (up, down), fallback, hint, metric, other)| {
-            let (paused, (preset, knobs), schedules) = other;
+            let (paused, (preset, knobs), schedules, notches) = other;
             let (min, more, activation_lag, cooldown, changes_per_hour) = bounds;
             Rules {
                 objective,
                 preset,
                 knobs,
+                tuning: SelfTuning::Auto,
+                notches,
                 min_replicas: Replicas(min),
                 max_replicas: Replicas(min + more),
                 schedules,
@@ -115,6 +119,14 @@ fn weighing() -> impl Strategy<Value = (Preset, Knobs)> {
         let (rescale_cost, payback) = (others.0.map(TimeSpan::from_secs), others.1);
         (preset, Knobs { target_utilization, usable_lag, rescale_cost, payback })
     })
+}
+
+/// Self-tuning turns by a few; a store may hold anything.
+fn notches() -> impl Strategy<Value = Notches> {
+    let turned = prop::array::uniform6(any::<i8>()).prop_map(|turned| {
+        Knob::iter().zip(turned).fold(Notches::default(), |all, (knob, notches)| all.with(knob, notches))
+    });
+    prop_oneof![1 => Just(Notches::default()), 1 => turned]
 }
 
 fn quality() -> impl Strategy<Value = Quality> {

@@ -9,6 +9,7 @@ use tidegate::engine::observation::{
 };
 use tidegate::engine::{Decision, Memory, Reason, Verdict, evaluate};
 use tidegate::policy::behavior::Behavior;
+use tidegate::policy::notches::{Notches, SelfTuning};
 use tidegate::policy::preset::{Knobs, Preset};
 use tidegate::policy::rules::PartitionRule;
 use tidegate::policy::units::records_f64;
@@ -32,6 +33,8 @@ pub(super) fn max_lag_rules(max_lag: u64) -> Rules {
         max_replicas: Replicas(24),
         preset: Preset::Balanced,
         knobs: Knobs::default(),
+        tuning: SelfTuning::Off,
+        notches: Notches::default(),
         schedules: Vec::new(),
         activation_lag: 0,
         cooldown: TimeSpan::from_secs(300),

@@ -247,8 +247,9 @@ async fn a_shard_that_would_be_too_large_names_the_setting() {
 #[tokio::test]
 async fn leftovers_that_cannot_be_read_are_not_nothing_but_where_rights_end() {
     let server = Server::default();
-    let load =
-        async || MemoryStore::new(server.client(), "tidegate", &settings(1)).load::<Option<String>>().await;
+    let load = async || {
+        MemoryStore::new(server.client(), "tidegate", &settings(1)).load::<Kept<Option<String>>>().await
+    };
     let refuse = |status| server.refused.lock().unwrap().insert("tidegate-memory-1".to_owned(), status);
     refuse(StatusCode::INTERNAL_SERVER_ERROR);
     let problem = load().await.unwrap_err().to_string();

@@ -53,8 +53,9 @@ fn the_json_keeps_its_contract() {
         .collect();
     assert_eq!(horizons, [300.0, 900.0, 3600.0]);
     let policies = report["policies"].as_array().unwrap();
-    assert_eq!(policies.len(), 3);
-    assert_eq!((&policies[0]["name"], &policies[2]["tuned"]), (&"tidegate".into(), &true.into()));
+    assert_eq!(policies.len(), 4);
+    assert_eq!((&policies[0]["name"], &policies[3]["tuned"]), (&"tidegate".into(), &true.into()));
+    assert_eq!((&policies[1]["name"], &policies[1]["tuned"]), (&"tidegate-tuned".into(), &true.into()));
     for policy in policies {
         assert_eq!(
             keys(policy),

@@ -8,18 +8,19 @@ mod traces;
 mod words;
 
 use proptest::prelude::*;
-use tidegate::simulate::contest::{Contest, OURS};
-use tidegate::simulate::course::Course;
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::{PRESETS, Plant};
+use tidegate::fluid::run::{by_engine, default_rules};
+use tidegate::fluid::running::Running;
+use tidegate::fluid::sight::Sight;
+use tidegate::fluid::trace::Trace;
+use tidegate::simulate::contest::{Contest, OURS, SELF_TUNED};
 use tidegate::simulate::generate::generate;
 use tidegate::simulate::limit::limit;
-use tidegate::simulate::plant::{PRESETS, Plant};
-use tidegate::simulate::race::{by_engine, by_path, by_rule, default_rules};
+use tidegate::simulate::race::{by_path, by_rule};
 use tidegate::simulate::rivals::RIVALS;
 use tidegate::simulate::robustness::DISTURBANCES;
-use tidegate::simulate::running::Running;
 use tidegate::simulate::scorecard::figures;
-use tidegate::simulate::sight::Sight;
-use tidegate::simulate::trace::Trace;
 
 fn course(rates: Vec<f64>, plant: &Plant, seed: u64) -> Course {
     let trace = Trace { name: "test".to_owned(), step: 15.0, rates };
@@ -192,6 +193,7 @@ fn a_contest_knows_everybody_twice_and_the_engine_once() {
         seed: 3,
         judge_from: 0.5,
         rivals: &RIVALS[..2],
+        self_tuning: true,
         foresight: true,
         recovery: true,
         robustness: true,
@@ -202,7 +204,9 @@ fn a_contest_knows_everybody_twice_and_the_engine_once() {
     let outcome = contest.run(|done, all, name| told.push((done, all, name.to_owned())));
     let names: Vec<_> = outcome.policies.iter().map(|one| (one.name.as_str(), one.tuned)).collect();
     let [first, second] = [RIVALS[0].name, RIVALS[1].name];
-    assert_eq!(names, [(OURS, false), (first, false), (first, true), (second, false), (second, true)]);
+    let own = [(OURS, false), (SELF_TUNED, true)];
+    assert_eq!(names[..2], own);
+    assert_eq!(names[2..], [(first, false), (first, true), (second, false), (second, true)]);
     assert!(outcome.policies.iter().all(|one| one.rho >= 1.0 && (0.0..=1.0).contains(&one.kappa)));
     let rhos: Vec<f64> = outcome.limit.foresight.iter().map(|rung| rung.rho).collect();
     assert!(rhos.len() == 3 && rhos.iter().all(|rho| *rho >= 1.0 - 1e-9), "{rhos:?}");

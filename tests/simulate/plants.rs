@@ -1,13 +1,13 @@
 //! Every figure of a plant does what it says.
 
-use tidegate::simulate::course::{Course, STEP};
+use tidegate::fluid::course::{Course, STEP};
+use tidegate::fluid::plant::Plant;
+use tidegate::fluid::run::{Run, by_engine, default_rules};
+use tidegate::fluid::running::{Moment, Running};
+use tidegate::fluid::sight::{Sight, Snapshot};
+use tidegate::fluid::trace::Trace;
 use tidegate::simulate::limit::{BUCKET, limit};
-use tidegate::simulate::plant::Plant;
-use tidegate::simulate::race::{Run, by_engine, default_rules};
-use tidegate::simulate::running::{Moment, Running};
 use tidegate::simulate::scorecard::figures;
-use tidegate::simulate::sight::{Sight, Snapshot};
-use tidegate::simulate::trace::Trace;
 
 /// A course of constant load on a plant of which one figure is set.
 fn course(rate: f64, steps: usize, set: &[&str]) -> Course {

@@ -1,12 +1,13 @@
 //! The presets lean the way that they say.
 
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::Plant;
+use tidegate::fluid::run;
 use tidegate::policy::preset::Preset;
 use tidegate::policy::{Rules, TimeSpan};
-use tidegate::simulate::course::Course;
 use tidegate::simulate::generate::generate;
 use tidegate::simulate::grid::LOADS;
-use tidegate::simulate::plant::Plant;
-use tidegate::simulate::{race, scorecard};
+use tidegate::simulate::scorecard;
 
 /// Replica-hours and minutes over the objective on loads that ship, where a rescale stops for minutes.
 fn bill(preset: Preset) -> (f64, f64) {
@@ -15,8 +16,8 @@ fn bill(preset: Preset) -> (f64, f64) {
     let bills = loads.map(|(_, spec, _)| {
         let trace = generate(spec, TimeSpan::from_secs(2 * 86_400), 1).unwrap();
         let course = Course::new(&trace, &Plant::preset("flink-heavy").unwrap(), 1).unwrap();
-        let rules = Rules { preset, ..race::default_rules(&course) };
-        let run = race::by_engine(&course, &rules, 1);
+        let rules = Rules { preset, ..run::default_rules(&course) };
+        let run = run::by_engine(&course, &rules, 1);
         let figures = scorecard::figures(&course, &run, course.steps() / 2, course.steps());
         (figures.replica_hours, figures.violation_minutes)
     });

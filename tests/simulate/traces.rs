@@ -1,13 +1,13 @@
 //! Odd traces: whatever can be read can be run.
 
 use proptest::prelude::*;
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::Plant;
+use tidegate::fluid::run::default_rules;
+use tidegate::fluid::trace::Trace;
 use tidegate::simulate::contest::Contest;
-use tidegate::simulate::course::Course;
-use tidegate::simulate::plant::Plant;
-use tidegate::simulate::race::default_rules;
 use tidegate::simulate::rivals::RIVALS;
 use tidegate::simulate::standing::Outcome;
-use tidegate::simulate::trace::Trace;
 
 fn outcome(step: f64, rates: Vec<f64>, plant: &Plant) -> Outcome {
     let trace = Trace { name: "odd".to_owned(), step, rates };
@@ -19,6 +19,7 @@ fn outcome(step: f64, rates: Vec<f64>, plant: &Plant) -> Outcome {
         seed: 1,
         judge_from: 0.5,
         rivals: &RIVALS,
+        self_tuning: false,
         foresight: true,
         recovery: true,
         robustness: false,

@@ -1,12 +1,12 @@
 //! The engine without words decides as the engine with them.
 
 use tidegate::engine::{Memory, evaluate, evaluate_wordless};
-use tidegate::simulate::course::Course;
+use tidegate::fluid::course::Course;
+use tidegate::fluid::plant::Plant;
+use tidegate::fluid::run::default_rules;
+use tidegate::fluid::running::Running;
+use tidegate::fluid::sight::{Eyes, Sight};
 use tidegate::simulate::generate::generate;
-use tidegate::simulate::plant::Plant;
-use tidegate::simulate::race::default_rules;
-use tidegate::simulate::running::Running;
-use tidegate::simulate::sight::{Eyes, Sight, time};
 
 #[test]
 fn nothing_but_the_words_is_missing() {
@@ -22,8 +22,8 @@ fn nothing_but_the_words_is_missing() {
     for step in 0..course.steps() {
         let seen = sight.look(&running);
         let observation = eyes.observe(&running, seen);
-        let (terse, mut bare) = evaluate_wordless(&rules, memory.clone(), observation, time(step));
-        let (after, told) = evaluate(&rules, memory, observation, time(step));
+        let (terse, mut bare) = evaluate_wordless(&rules, memory.clone(), observation, course.time(step));
+        let (after, told) = evaluate(&rules, memory, observation, course.time(step));
         assert!(bare.trail.is_empty() && bare.sentence.is_empty() && bare.counterfactual.is_empty());
         assert!(!told.sentence.is_empty() && !told.counterfactual.is_empty());
         bare.trail = told.trail.clone();

@@ -12,12 +12,12 @@ use std::thread::available_parallelism;
 use anyhow::{Context, bail};
 
 use self::page::{Edition, Part};
+use crate::fluid::plant::{PRESETS, Plant};
+use crate::fluid::trace::Trace;
 use crate::policy::TimeSpan;
 use crate::simulate::generate::generate;
 use crate::simulate::grid::{Cell, Grid, LOADS};
-use crate::simulate::plant::{PRESETS, Plant};
 use crate::simulate::rivals::RIVALS;
-use crate::simulate::trace::Trace;
 use crate::simulate::validity::{Check, checks};
 
 /// Records per second of one task manager in the measured runs: between their medians while lagging.

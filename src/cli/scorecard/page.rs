@@ -1,12 +1,12 @@
 //! The page's words and tables. Whatever it claims is counted here: nothing is written by hand.
 
+use crate::fluid::plant::Plant;
+use crate::fluid::trace::Trace;
 use crate::simulate::contest::OURS;
 use crate::simulate::grid::{Cell, geo_and_worst, on_plant};
 use crate::simulate::limit::foresight::HORIZONS;
-use crate::simulate::plant::Plant;
 use crate::simulate::robustness::DISTURBANCES;
 use crate::simulate::standing::Standing;
-use crate::simulate::trace::Trace;
 use crate::simulate::validity::{Check, Range};
 
 /// Some loads on every plant.

@@ -2,13 +2,13 @@
 
 use super::page::Part;
 use crate::cli::simulate::svg::{self, Bar, Line};
+use crate::fluid::course::Course;
+use crate::fluid::plant::Plant;
+use crate::fluid::run::default_rules;
+use crate::fluid::trace::Trace;
 use crate::simulate::contest::{Contest, OURS};
-use crate::simulate::course::Course;
 use crate::simulate::grid::{geo_and_worst, on_plant};
-use crate::simulate::plant::Plant;
-use crate::simulate::race::default_rules;
 use crate::simulate::rivals::RIVALS;
-use crate::simulate::trace::Trace;
 
 /// Names of files and what goes into them.
 pub(super) fn all(
@@ -64,6 +64,7 @@ fn a_day(load: &Trace, plant: &Plant, seed: u64) -> anyhow::Result<String> {
         seed,
         judge_from: 2.0 / 3.0,
         rivals: &rivals,
+        self_tuning: false,
         foresight: false,
         recovery: false,
         robustness: false,

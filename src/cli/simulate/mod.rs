@@ -14,16 +14,16 @@ use anyhow::{Context, bail};
 
 use self::report::Report;
 use super::output;
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::plant::{PRESETS, Plant};
+use crate::fluid::run::default_rules;
+use crate::fluid::trace::Trace;
 use crate::policy::read::read_policies;
 use crate::policy::{Objective, Policy, Rules, TimeSpan};
 use crate::simulate::contest::Contest;
-use crate::simulate::course::{Course, STEP};
 use crate::simulate::generate::generate;
-use crate::simulate::plant::{PRESETS, Plant};
 use crate::simulate::plant_file::read_plant;
-use crate::simulate::race::default_rules;
 use crate::simulate::rivals::{RIVALS, Rival};
-use crate::simulate::trace::Trace;
 
 /// Run a trace against simulated plants: Tidegate, the rules in use elsewhere, and the clairvoyant optimum
 #[derive(Debug, clap::Args)]
@@ -126,6 +126,7 @@ impl Show {
             seed: self.seed,
             judge_from: self.judge_from,
             rivals: &self.rivals.0,
+            self_tuning: !self.quick || course.steps() <= LONG,
             foresight: !self.quick,
             recovery: true,
             robustness: again,

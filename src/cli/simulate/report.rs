@@ -4,10 +4,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::engine::explain::{number, seconds};
-use crate::simulate::contest::Contest;
-use crate::simulate::plant::Plant;
+use crate::fluid::plant::Plant;
+use crate::fluid::trace::Trace;
+use crate::simulate::contest::{Contest, SELF_TUNED};
 use crate::simulate::standing::{Foresight, LimitReport, Outcome, Plots, Standing};
-use crate::simulate::trace::Trace;
 use crate::simulate::weights::WeightedLimit;
 
 /// Everything that a contest brought.
@@ -140,7 +140,7 @@ impl Report {
         lines.extend(table.lines().map(|line| line.trim_end().to_owned()));
         lines.push(String::new());
         let tuned = self.policies.iter().filter(|policy| policy.tuned);
-        lines.extend(tuned.map(|policy| format!("{} tuned: {}", policy.name, policy.setting)));
+        lines.extend(tuned.map(|policy| format!("{}: {}", policy.title(), policy.setting)));
         lines.extend(self.bearings());
         lines.join("\n") + "\n"
     }
@@ -148,11 +148,12 @@ impl Report {
     /// How the engine bears each disturbance, beside the best of the others.
     fn bearings(&self) -> Vec<String> {
         let Some((ours, others)) = self.policies.split_first() else { return Vec::new() };
+        let others: Vec<&Standing> = others.iter().filter(|one| one.name != SELF_TUNED).collect();
         ours.robustness
             .iter()
             .enumerate()
             .map(|(index, own)| {
-                let rivals = others.iter().filter_map(|one| Some((one, one.robustness.get(index)?)));
+                let rivals = others.iter().filter_map(|one| Some((*one, one.robustness.get(index)?)));
                 let best = rivals.min_by(|(_, a), (_, b)| a.rho.total_cmp(&b.rho));
                 let rival = best.map_or_else(String::new, |(policy, bearing)| {
                     format!("; best of the others: {} with {:.2}", policy.title(), bearing.rho)

@@ -18,6 +18,7 @@ use super::super::report::age_seconds;
 use super::tally::{Tally, Write};
 use crate::engine::decision::{Estimate, Stage};
 use crate::engine::observation::{Meaning, Quality, SourceReading};
+use crate::policy::notches::{Knob, SelfTuning};
 use crate::policy::units::{Replicas, records_f64};
 use crate::policy::{Mode, WorkloadId};
 
@@ -138,11 +139,7 @@ const FAMILIES: &[Metric] = &[
     }),
     gauge("rung", "1 for the means by which a target is moved that may be moved by several", |tally| {
         let on = tally.latest.rung.as_deref().and_then(rung);
-        RUNGS
-            .iter()
-            .map(|rung| (vec![("rung", *rung)], f64::from(u8::from(on == Some(*rung)))))
-            .filter(|_| on.is_some())
-            .collect()
+        on.map(|on| (vec![("rung", on)], 1.0)).into_iter().collect()
     }),
     gauge("apply_mode", "1 where decisions are carried out, 0 where they are only recommended", |tally| {
         one(Some(if tally.latest.mode == Mode::Apply { 1.0 } else { 0.0 }))
@@ -150,6 +147,15 @@ const FAMILIES: &[Metric] = &[
     gauge("paused", "1 where the policy is paused", |tally| {
         one(Some(if tally.latest.rules.paused { 1.0 } else { 0.0 }))
     }),
+    gauge(
+        "tuned_notches",
+        "Notches that self-tuning has turned a constant away from the preset's",
+        |tally| {
+            let rules = &tally.latest.rules;
+            let tuned = Knob::iter().filter(|_| rules.tuning == SelfTuning::Auto);
+            tuned.map(|knob| (vec![("knob", knob.into())], f64::from(rules.notches.get(knob)))).collect()
+        },
+    ),
     gauge("backlog_records", "Records not processed yet", |tally| {
         one(estimate(tally).backlog.map(records_f64))
     }),

@@ -21,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Turn;
 use super::board::{ConnectionStatus, PolicyReport};
 use crate::policy::WorkloadId;
+use crate::tune::choice::Choice;
 use families::Workloads;
 
 /// What every family's name starts with.
@@ -44,6 +45,8 @@ pub struct Metrics {
     sweep_seconds: Family<[Label; 2], Seconds>,
     turn_seconds: Histogram,
     memory_saves: Family<[Label; 1], Counter>,
+    tuning_looks: Family<[Label; 1], Counter>,
+    tuning_seconds: Seconds,
     /// What became of journal lines.
     pub journal: SinkCounters,
     /// What became of Kubernetes Events.
@@ -86,6 +89,8 @@ impl Metrics {
             // 1 ms to 16 s: from a turn on a fresh snapshot to one that waited for a timeout.
             turn_seconds: Histogram::new([0.001, 0.004, 0.016, 0.064, 0.256, 1.0, 4.0, 16.0]),
             memory_saves: Family::default(),
+            tuning_looks: Family::default(),
+            tuning_seconds: Seconds::default(),
             journal: SinkCounters::default(),
             events: SinkCounters::default(),
         };
@@ -94,6 +99,9 @@ impl Metrics {
         for outcome in ["saved", "failed"] {
             // A counter that is there from the start: its first increase is seen.
             metrics.memory_saves.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(0);
+        }
+        for outcome in ["tooLittle", "unlike", "kept", "turnedBack", "turned"] {
+            metrics.tuning_looks.get_or_create(&[("outcome", outcome.to_owned())]).inc_by(0);
         }
         metrics.registry = Arc::new(registry);
         metrics
@@ -124,6 +132,17 @@ impl Metrics {
             "memory_saves",
             "Attempts to save the damping state to its ConfigMaps",
             self.memory_saves.clone(),
+        );
+        registry.register(
+            "tuning_looks",
+            "Histories that self-tuning ran again under other constants",
+            self.tuning_looks.clone(),
+        );
+        registry.register_with_unit(
+            "tuning",
+            "Time that self-tuning took",
+            Unit::Seconds,
+            self.tuning_seconds.clone(),
         );
         self.journal.register(registry, "journal_lines", "Journal lines");
         self.events.register(registry, "events", "Kubernetes Events");
@@ -176,6 +195,19 @@ impl Metrics {
     pub fn memory_saved(&self, saved: bool) {
         let outcome = if saved { "saved" } else { "failed" };
         self.memory_saves.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// Counts a look of self-tuning.
+    pub fn tuning_looked(&self, choice: &Choice, took: Duration) {
+        let outcome = match choice {
+            Choice::TooLittle => "tooLittle",
+            Choice::Unlike(_) => "unlike",
+            Choice::Keep => "kept",
+            Choice::Turn(turn) if turn.is_back() => "turnedBack",
+            Choice::Turn(_) => "turned",
+        };
+        self.tuning_looks.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+        self.tuning_seconds.inc_by(took.as_secs_f64());
     }
 
     /// Everything, in the text format of `OpenMetrics`.

@@ -4,10 +4,10 @@
 //! gap from a policy to its planner is decision quality; the gap from there to the limit is foresight.
 
 use super::{BUCKET, search};
-use crate::simulate::course::{Course, STEP};
-use crate::simulate::numbers::{count, real};
-use crate::simulate::race::Run;
-use crate::simulate::running::Running;
+use crate::fluid::course::{Course, STEP};
+use crate::fluid::numbers::{count, real};
+use crate::fluid::run::Run;
+use crate::fluid::running::Running;
 
 /// The horizons of the ladder, in seconds.
 pub const HORIZONS: [f64; 3] = [300.0, 900.0, 3600.0];
@@ -48,10 +48,10 @@ pub fn planned_every(horizon: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fluid::plant::Plant;
+    use crate::fluid::trace::Trace;
     use crate::simulate::limit::limit;
-    use crate::simulate::plant::Plant;
     use crate::simulate::scorecard::figures;
-    use crate::simulate::trace::Trace;
 
     #[test]
     fn more_foresight_costs_less_and_all_of_it_reaches_the_limit() {

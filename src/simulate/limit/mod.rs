@@ -13,9 +13,9 @@ mod trail;
 
 use self::labels::{Label, Labels, advance, merge};
 use self::trail::Trail;
-use super::course::Course;
-use super::numbers::real;
-use super::plant::Plant;
+use crate::fluid::course::Course;
+use crate::fluid::numbers::real;
+use crate::fluid::plant::Plant;
 
 /// The share of what one replica processes in a step that two backlogs may differ by and count as equal.
 pub const BUCKET: f64 = 0.02;

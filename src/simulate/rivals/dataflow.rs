@@ -4,7 +4,7 @@
 //! minutes with less than 10 s of backlog and idle workers, to a size that is at the utilisation hint.
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 /// Seconds to clear a backlog in.
 const CLEAR: f64 = 150.0;
@@ -74,7 +74,7 @@ mod tests {
     use super::super::tests::{snapshot, turn};
     use super::*;
 
-    fn after_minutes(seen: crate::simulate::sight::Snapshot, ready: u32) -> [u32; 3] {
+    fn after_minutes(seen: crate::fluid::sight::Snapshot, ready: u32) -> [u32; 3] {
         let mut rule = Dataflow::new(0.75, 120.0);
         [0.0, 105.0, 120.0].map(|at| rule.desired(&turn(at, ready, Some(seen))))
     }

@@ -6,7 +6,7 @@
 //! are those that were idle.
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 #[derive(Debug)]
 struct Dataproc {
@@ -68,7 +68,7 @@ mod tests {
     use super::super::tests::{snapshot, turn};
     use super::*;
 
-    fn after_cooldown(seen: crate::simulate::sight::Snapshot, up: f64, down: f64) -> u32 {
+    fn after_cooldown(seen: crate::fluid::sight::Snapshot, up: f64, down: f64) -> u32 {
         let mut rule =
             Dataproc { cooldown: 120.0, up, down, capacity: 100.0, decided: 0.0, sum: 0.0, looks: 0.0 };
         assert_eq!(rule.desired(&turn(105.0, 8, Some(seen))), 8);

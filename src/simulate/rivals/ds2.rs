@@ -3,7 +3,7 @@
 //! backlog; a decision needs an activation period of measurements after a change.
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 #[derive(Debug)]
 struct Ds2 {

@@ -12,9 +12,9 @@
 use std::collections::VecDeque;
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
-use crate::simulate::numbers::real;
-use crate::simulate::sight::Snapshot;
+use crate::fluid::course::Course;
+use crate::fluid::numbers::real;
+use crate::fluid::sight::Snapshot;
 
 /// The options, most of them by their names below `job.autoscaler.`.
 #[derive(Debug, Clone, Copy)]
@@ -251,8 +251,8 @@ pub(super) fn grid(course: &Course) -> Vec<Candidate> {
 mod tests {
     use super::super::tests::{snapshot, turn};
     use super::*;
-    use crate::simulate::plant::Plant;
-    use crate::simulate::trace::Trace;
+    use crate::fluid::plant::Plant;
+    use crate::fluid::trace::Trace;
 
     const FAST: Options =
         Options { every: 15.0, window: 60.0, stabilization: 0.0, down_interval: 0.0, ..DEFAULTS };

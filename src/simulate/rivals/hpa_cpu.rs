@@ -3,7 +3,7 @@
 
 use super::hpa::{Behavior, proportional};
 use super::{Candidate, Rule, Signals};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 /// An HPA with a `Resource` metric.
 #[derive(Debug)]

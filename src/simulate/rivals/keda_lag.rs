@@ -5,7 +5,7 @@
 
 use super::hpa::Behavior;
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 /// Seconds without lag after which nothing is left: the default of `cooldownPeriod`.
 const COOLDOWN: f64 = 300.0;

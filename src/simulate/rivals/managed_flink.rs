@@ -2,7 +2,7 @@
 //! halves. Source: its documentation, "Use automatic scaling".
 
 use super::{Candidate, Rule, Signals};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 #[derive(Debug)]
 struct ManagedFlink {

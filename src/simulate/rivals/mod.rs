@@ -16,8 +16,8 @@ mod spark_dynamic;
 mod spark_streaming;
 mod static_peak;
 
-use super::course::Course;
-use super::sight::Snapshot;
+use crate::fluid::course::Course;
+use crate::fluid::sight::Snapshot;
 
 /// What a rule sees at one turn.
 #[derive(Debug, Clone, Copy, PartialEq)]

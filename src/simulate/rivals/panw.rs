@@ -4,7 +4,7 @@
 //! of backlog that does not grow: by CPU.
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 #[derive(Debug)]
 struct PaloAlto {

@@ -7,7 +7,7 @@
 //! before any executor was idle for long, nothing shrinks while anything arrives.
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 #[derive(Debug)]
 struct SparkDynamic {

@@ -4,7 +4,7 @@
 //! ratio rounds to, up to 0.3 one is killed.
 
 use super::{Candidate, Rule, Signals, covering};
-use crate::simulate::course::Course;
+use crate::fluid::course::Course;
 
 #[derive(Debug)]
 struct SparkStreaming {

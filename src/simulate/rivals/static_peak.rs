@@ -2,7 +2,7 @@
 //! with perfect knowledge of the peak would deploy. No operator knows it that well.
 
 use super::{Candidate, Rule, Signals};
-use crate::simulate::course::{Course, STEP};
+use crate::fluid::course::{Course, STEP};
 
 /// Always the same size.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) fn grid(course: &Course) -> Vec<Candidate> {
 mod tests {
     use super::super::tests::turn;
     use super::*;
-    use crate::simulate::plant::Plant;
-    use crate::simulate::trace::Trace;
+    use crate::fluid::plant::Plant;
+    use crate::fluid::trace::Trace;
 
     #[test]
     fn it_is_sized_for_the_peak_and_stays() {

@@ -1,237 +1,80 @@
-//! `bench-keda`: KEDA and Tidegate on the same Kafka, the same Deployment and the same loads, one after the
-//! other. `docs/keda.md` says how, and what came out.
+//! Benches: Tidegate and others on the same servers and under the same loads, one after the other.
 
-mod arena;
-mod contender;
+pub(crate) mod keda;
 mod plot;
-mod record;
-mod report;
 mod shape;
+pub(crate) mod spark;
+mod store;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use tokio::time::{Instant, sleep};
 
-use crate::support::place::Tools;
-use arena::Arena;
-use contender::{Contender, Tuning};
-use record::Record;
+use crate::support::load::Load;
 use shape::Shape;
 
-/// What to run.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Only these contenders (keda-default, keda-best, tidegate, both) and loads (step, sawtooth, noise),
-    /// again even where they have been measured. `tune` tunes KEDA again
-    words: Vec<String>,
-    /// Only the step, with the tuning that is there, without KEDA's defaults: for a look
-    #[arg(long)]
-    quick: bool,
-    /// Do not tune KEDA: take the tuning that is there, or what the last whole run found
-    #[arg(long)]
-    tuned: bool,
-    /// Forget what was measured before; otherwise it is gone on with
-    #[arg(long)]
-    fresh: bool,
-    /// Only write the report from what was measured before
-    #[arg(long)]
-    report: bool,
-    /// Put the report into docs/keda.md
-    #[arg(long)]
-    publish: bool,
-    /// Tell Tidegate a replica's records per second (`capacityPerReplica`), as people who know it do
-    #[arg(long, value_name = "RECORDS")]
-    hint: Option<u32>,
-    /// How many seconds one second of the bench stands for
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=5))]
+/// Drives the load along its shape, and says how it goes; the rates, by seconds of the bench.
+async fn drive(
+    load: &Load,
+    shape: Shape,
     compression: u64,
-}
-
-/// Found by the last whole run: what `--quick` and `--tuned` take where nothing has been tuned here.
-const TUNED: Tuning =
-    Tuning { lag_threshold: 1000, polling_interval: 30, behavior: contender::Behavior::Brisk };
-
-/// KEDA as it comes: known to run at full size all the time.
-const DEFAULTS: &str = "keda-default";
-const CONTENDERS: [&str; 4] = [DEFAULTS, "keda-best", "tidegate", "both"];
-const TUNE: &str = "tune";
-
-fn contender(name: &str, tuned: Tuning) -> Contender {
-    match name {
-        DEFAULTS => Contender::Keda(Tuning::DEFAULT),
-        "keda-best" => Contender::Keda(tuned),
-        "tidegate" => Contender::Tidegate,
-        _ => Contender::Both(tuned),
-    }
-}
-
-/// Runs what is asked for and missing, then writes the report.
-pub(crate) async fn run(args: &Args, tools: &Tools, temp: &Path) -> Result<()> {
-    let known =
-        |word: &String| word == TUNE || CONTENDERS.contains(&word.as_str()) || shape_named(word).is_some();
-    for word in &args.words {
-        ensure!(known(word), "there is no contender and no load named {word}");
-    }
-    let store = Store::open(args)?;
-    let mut ring = Ring { tools, temp, compression: args.compression, hint: args.hint, arena: None };
-    let (plan, started) = (plan(args), Instant::now());
-    let again = args.words.iter().any(|word| word == TUNE);
-    let wanted = plan.iter().any(|(name, _)| contender(name, TUNED) != contender(name, Tuning::DEFAULT));
-    let tuned = match store.tuning()? {
-        Some(tuned) if !again => tuned,
-        _ if !again && (args.quick || args.tuned || args.report || !wanted) => TUNED,
-        _ => tune(&store, &mut ring).await?,
-    };
-    let mut left: Vec<_> = plan
-        .into_iter()
-        .filter(|(name, shape)| {
-            let asked = args.words.iter().any(|word| word != TUNE);
-            !args.report && (asked || !store.has(name, *shape, contender(name, tuned), args))
-        })
-        .collect();
-    left.reverse();
-    let (mut done, all, mut failed) = (0, left.len(), 0);
-    while let Some((name, shape)) = left.pop() {
-        done += 1;
-        say(&format!(
-            "run {done} of {all}: {name} under the {} ({} s so far)",
-            shape.name(),
-            started.elapsed().as_secs()
-        ));
-        let entry = [(name.to_owned(), contender(name, tuned))];
-        match ring.arena().await?.heat(&entry, shape).await {
-            Ok(records) => {
-                let record = records.into_iter().next().context("a heat without a record")?;
-                say(&report::line(name, &record));
-                store.put(name, &record)?;
-            }
-            Err(error) => {
-                failed += 1;
-                say(&format!("FAILED: {name} under the {}: {error:#}", shape.name()));
-            }
+    begin: Instant,
+    tell: impl Fn() -> String,
+) -> Vec<(f64, u64)> {
+    let length = Duration::from_secs((shape.seconds() / compression).max(1));
+    let (mut rates, mut told) = (Vec::new(), 0);
+    while begin.elapsed() < length {
+        let at = begin.elapsed();
+        let rate = shape.rate(at.as_secs() * compression);
+        load.set(rate);
+        rates.push((at.as_secs_f64(), rate));
+        if at.as_secs() >= told {
+            told = at.as_secs() + 15;
+            let (at, length) = (at.as_secs(), length.as_secs());
+            status(&format!("{at:>4} of {length} s  {rate:>5} records/s  {}", tell()));
         }
+        sleep(Duration::from_millis(500)).await;
     }
-    report::write(&store, tools, tuned, args.publish)?;
-    ensure!(failed == 0, "{failed} runs failed; the same command runs them again");
+    rates
+}
+
+/// Puts `text` between the markers of `docs/NAME.md`, and the picture into `docs/`.
+fn publish(page: &str, picture: (&str, &str), text: &str) -> Result<()> {
+    const BEGIN: &str = "<!-- figures: begin (written by make ";
+    const END: &str = "<!-- figures: end -->";
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let whole = fs::read_to_string(docs.join(page))?;
+    let parts = || {
+        let (before, rest) = whole.split_once(BEGIN)?;
+        let (marker, rest) = rest.split_once('\n')?;
+        Some((before, marker, rest.split_once(END)?.1))
+    };
+    let (before, marker, after) = parts().with_context(|| format!("docs/{page} has no place for figures"))?;
+    fs::write(docs.join(page), format!("{before}{BEGIN}{marker}\n{text}{END}{after}"))?;
+    fs::write(docs.join(picture.0), picture.1)?;
+    say(&format!("published in docs/{page}"));
     Ok(())
 }
 
-fn shape_named(name: &str) -> Option<Shape> {
-    Shape::JUDGED.into_iter().find(|shape| shape.name() == name)
-}
-
-/// Every contender under every load, as far as the words name them.
-fn plan(args: &Args) -> Vec<(&'static str, Shape)> {
-    let named = |name: &str| args.words.iter().any(|word| word == name);
-    let all_shapes = !args.words.iter().any(|word| shape_named(word).is_some());
-    let all_contenders = !CONTENDERS.iter().any(|name| named(name));
-    let only_tune = all_shapes && all_contenders && named(TUNE);
-    let shapes = Shape::JUDGED
-        .into_iter()
-        .filter(|shape| if args.quick { *shape == Shape::Step } else { all_shapes || named(shape.name()) });
-    let pairs = shapes.flat_map(|shape| CONTENDERS.map(|name| (name, shape)));
-    let wanted = |name: &str| if all_contenders { !args.quick || name != DEFAULTS } else { named(name) };
-    pairs.filter(|(name, _)| !only_tune && wanted(name)).collect()
-}
-
-/// Tries the grid on a load that nobody is judged by; the settings with the least cost.
-async fn tune(store: &Store, ring: &mut Ring<'_>) -> Result<Tuning> {
-    let mut tried: Vec<(Tuning, Record)> = Vec::new();
-    let grid = Tuning::grid();
-    let batches = grid.len();
-    for (batch, tunings) in (1..).zip(grid) {
-        say(&format!("tuning KEDA, batch {batch} of {batches}: {} settings side by side", tunings.len()));
-        let entries: Vec<_> = (0..)
-            .zip(&tunings)
-            .map(|(place, tuning)| (format!("tune-{batch}-{place}"), Contender::Keda(*tuning)))
-            .collect();
-        let records = ring.arena().await?.heat(&entries, Shape::Waves).await?;
-        for (tuning, record) in tunings.into_iter().zip(records) {
-            say(&report::line(&tuning.words(), &record));
-            tried.push((tuning, record));
+/// The version of a jar in a folder, by its file's name.
+fn jar_version(folder: &Path, artifact: &str) -> Result<String> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let version = name.strip_prefix(artifact).and_then(|rest| rest.strip_prefix('-'));
+        if let Some(version) = version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())) {
+            return Ok(version.trim_end_matches(".jar").to_owned());
         }
     }
-    tried.sort_by(|(_, a), (_, b)| a.figures.cost(a.compression).total_cmp(&b.figures.cost(b.compression)));
-    let best = tried.first().context("an empty grid")?.0;
-    say(&format!("KEDA at its best: {}", best.words()));
-    store.put_tuning(&tried)?;
-    Ok(best)
+    Ok("?".to_owned())
 }
 
-/// The servers, started when first needed.
-struct Ring<'a> {
-    tools: &'a Tools,
-    temp: &'a Path,
-    compression: u64,
-    hint: Option<u32>,
-    arena: Option<Arena>,
-}
-
-impl Ring<'_> {
-    async fn arena(&mut self) -> Result<&Arena> {
-        if self.arena.is_none() {
-            self.arena = Some(Arena::start(self.tools, self.temp, self.compression, self.hint).await?);
-        }
-        self.arena.as_ref().context("no servers")
-    }
-}
-
-/// Where results are kept: `bench-keda` in the build's folder.
-struct Store(PathBuf);
-
-impl Store {
-    fn open(args: &Args) -> Result<Self> {
-        let exe = std::env::current_exe()?;
-        let dir =
-            exe.ancestors().nth(3).context("the test binary lies outside of target/")?.join("bench-keda");
-        if args.fresh && dir.exists() {
-            fs::remove_dir_all(&dir)?;
-        }
-        fs::create_dir_all(&dir)?;
-        Ok(Self(dir))
-    }
-
-    fn file(&self, name: &str, shape: Shape) -> PathBuf {
-        self.0.join(format!("{name}-{}.json", shape.name()))
-    }
-
-    /// A run under the load as it is now.
-    fn get(&self, name: &str, shape: Shape) -> Option<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(self.file(name, shape)).ok()?).ok()?;
-        let length = Duration::from_secs(shape.seconds() / record.compression.max(1));
-        let lasted = Duration::from_secs_f64(record.figures.seconds);
-        (lasted.abs_diff(length) < Duration::from_secs(5)).then_some(record)
-    }
-
-    fn has(&self, name: &str, shape: Shape, contender: Contender, args: &Args) -> bool {
-        self.get(name, shape).is_some_and(|record| {
-            let told = record.hint == args.hint || matches!(contender, Contender::Keda(_));
-            told && record.contender == contender && record.compression == args.compression
-        })
-    }
-
-    fn put(&self, name: &str, record: &Record) -> Result<()> {
-        Ok(fs::write(self.file(name, record.shape), serde_json::to_vec(record)?)?)
-    }
-
-    /// Every setting that was tried, the best first.
-    fn tried(&self) -> Result<Vec<(Tuning, Record)>> {
-        match fs::read(self.0.join("tuning.json")) {
-            Ok(text) => Ok(serde_json::from_slice(&text)?),
-            Err(_) => Ok(Vec::new()),
-        }
-    }
-
-    fn tuning(&self) -> Result<Option<Tuning>> {
-        Ok(self.tried()?.first().map(|(tuning, _)| *tuning))
-    }
-
-    fn put_tuning(&self, tried: &[(Tuning, Record)]) -> Result<()> {
-        Ok(fs::write(self.0.join("tuning.json"), serde_json::to_vec(tried)?)?)
-    }
+/// Of the last minute.
+fn load_average() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().context("an empty /proc/loadavg")?.parse()?)
 }
 
 #[expect(clippy::print_stdout, reason = "this is the bench's progress")]

@@ -1,10 +1,4 @@
-//! Replicas and age of the oldest record over time: one column per load, one line per contender.
-
-use super::CONTENDERS;
-use super::arena::CAPACITY;
-use super::contender::{MAX_REPLICAS, OBJECTIVE};
-use super::record::Record;
-use super::shape::Shape;
+//! Sizes and age of the oldest record over time: one column per load, one line per contender.
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 200.0;
@@ -14,38 +8,50 @@ const GAP: f64 = 46.0;
 /// Distinct for most eyes (Okabe and Ito), in the order of the contenders.
 const COLOURS: [&str; 4] = ["#999999", "#d55e00", "#0072b2", "#009e73"];
 
+/// One load.
+pub(super) struct Column<'a> {
+    pub(super) title: String,
+    pub(super) seconds: f64,
+    /// The highest size that is shown.
+    pub(super) most: f64,
+    /// What size the load is worth.
+    pub(super) demand: Vec<(f64, f64)>,
+    /// In seconds; twice of it is the highest age that is shown.
+    pub(super) objective: f64,
+    pub(super) lines: Vec<Line<'a>>,
+}
+
+/// One contender.
+pub(super) struct Line<'a> {
+    /// Its place among the contenders.
+    pub(super) place: usize,
+    pub(super) sizes: &'a [(f64, i32)],
+    pub(super) ages: &'a [(f64, f64)],
+}
+
 /// The picture.
-pub(super) fn svg(runs: &[(&str, Record)]) -> String {
-    let (width, height) = (LEFT + 3.0 * (WIDTH + GAP), TOP + 2.0 * (HEIGHT + GAP));
+pub(super) fn svg(contenders: &[&str], columns: &[Column<'_>]) -> String {
+    let shown = f64::from(u32::try_from(columns.len()).unwrap_or(1));
+    let (width, height) = (LEFT + shown * (WIDTH + GAP), TOP + 2.0 * (HEIGHT + GAP));
     let mut inner = vec![format!("<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>")];
     let mut x = LEFT;
-    for (name, colour) in CONTENDERS.iter().zip(COLOURS) {
+    for (name, colour) in contenders.iter().zip(COLOURS) {
         inner.push(format!("<rect x=\"{x}\" y=\"8\" width=\"14\" height=\"4\" fill=\"{colour}\"/>"));
         inner.push(text(x + 20.0, 14.0, name));
         x += 120.0;
     }
     let mut left = LEFT;
-    for shape in Shape::JUDGED {
-        let here: Vec<_> = runs.iter().filter(|(_, record)| record.shape == shape).collect();
-        if let Some((_, any)) = here.first() {
-            let most = f64::from(MAX_REPLICAS) * 1.08;
-            let objective = f64::from(u32::try_from(OBJECTIVE / any.compression).unwrap_or(1));
-            let replicas = Panel { left, top: TOP, seconds: any.figures.seconds, most };
-            let ages = Panel { top: TOP + HEIGHT + GAP, most: objective * 2.0, ..replicas };
-            let demand = any
-                .rates
-                .iter()
-                .map(|(at, rate)| (*at, f64::from(u32::try_from(*rate).unwrap_or(0)) / f64::from(CAPACITY)));
-            inner.push(replicas.frame(&format!("{}: replicas; grey: replicas' worth of load", shape.name())));
-            inner.push(replicas.area(&demand.collect::<Vec<_>>()));
-            inner.push(ages.frame("age of the oldest record, s; dashed: the objective"));
-            inner.push(ages.mark(objective));
-            for (name, record) in here {
-                let place = CONTENDERS.iter().position(|other| other == name).unwrap_or(0);
-                let colour = COLOURS.get(place).copied().unwrap_or("#000");
-                inner.push(replicas.line(&stairs(&record.sizes, record.figures.seconds), colour));
-                inner.push(ages.line(&record.ages, colour));
-            }
+    for column in columns {
+        let sizes = Panel { left, top: TOP, seconds: column.seconds, most: column.most * 1.08 };
+        let ages = Panel { top: TOP + HEIGHT + GAP, most: column.objective * 2.0, ..sizes };
+        inner.push(sizes.frame(&column.title));
+        inner.push(sizes.area(&column.demand));
+        inner.push(ages.frame("age of the oldest record, s; dashed: the objective"));
+        inner.push(ages.mark(column.objective));
+        for line in &column.lines {
+            let colour = COLOURS.get(line.place).copied().unwrap_or("#000");
+            inner.push(sizes.line(&stairs(line.sizes, column.seconds), colour));
+            inner.push(ages.line(line.ages, colour));
         }
         left += WIDTH + GAP;
     }

@@ -17,8 +17,8 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// What contenders are judged by.
-    pub(crate) const JUDGED: [Self; 3] = [Self::Step, Self::Sawtooth, Self::Noise];
+    /// What consumers are judged by.
+    pub(crate) const CONSUMERS: [Self; 3] = [Self::Step, Self::Sawtooth, Self::Noise];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {

@@ -16,13 +16,17 @@ mod lag_truth;
 mod secure;
 mod servers;
 mod spark;
+mod spark_allocator;
 mod spark_apache;
 mod spark_bounds;
+mod spark_history;
 mod spark_restart;
 mod steady;
 mod storm;
 mod takeover;
 mod transactions;
+
+use std::time::Duration;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
@@ -66,6 +70,8 @@ scenarios! {
     "spark-workers": 3, spark::workers_follow_a_streaming_query;
     "flink-steps": 2, flink::in_place_up_and_down;
     "spark-restart": 3, spark_restart::proved_or_rolled_back;
+    "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for, by_name;
+    "spark-history": 2, spark_history::bounds_from_real_runs;
     "flink-slots": 2, flink::too_few_slots;
     // On a busy machine, Flink's tasks are once in a while not heard of for longer than a step waits.
     "flink-deployment": 2, flink_operator::in_place, by_name;
@@ -106,4 +112,15 @@ scenarios! {
     "keda-persistent-lag": 1, keda::persistent_lag;
     "keda-only-lagging": 1, keda::only_lagging_partitions;
     "keda-even-distribution": 1, keda::even_distribution;
+}
+
+/// Waits for several JVMs to start and to warm up, which takes minutes where they have to share a core.
+async fn patiently<T, F: Future<Output = Result<T>>>(wait: impl Fn() -> F) -> Result<T> {
+    for _ in 0..3 {
+        if let Ok(done) = wait().await {
+            return Ok(done);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    wait().await
 }

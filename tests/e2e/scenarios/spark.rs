@@ -7,12 +7,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::patiently;
 use crate::support::cluster::User;
 use crate::support::daemon::{Daemon, at};
 use crate::support::load::Load;
 use crate::support::objects::{policy, with};
 use crate::support::replicas::ReplicaLog;
-use crate::support::spark::{Driver, Master, Query};
+use crate::support::spark::{Driver, Line, Master, Query};
 use crate::support::waiting::{becomes, eventually};
 use crate::support::world::Case;
 
@@ -23,7 +24,7 @@ const COST: u32 = 20;
 const LOW: u64 = 15;
 const HIGH: u64 = 90;
 /// Turns that would be enough for a move down, were there no reason to hold.
-const TEMPTED: usize = 45;
+const TEMPTED: usize = 20;
 
 /// The load goes up: a dry run recommends more workers and writes nothing; a live one adds them, their
 /// executors join, and the backlog is cleared. The load goes down while the driver is gone, and then while
@@ -31,12 +32,12 @@ const TEMPTED: usize = 45;
 /// record was processed once.
 pub(super) async fn workers_follow_a_streaming_query(case: Case) -> Result<()> {
     let (name, home, dir) = (case.name, case.home().await?, case.path("spark"));
-    let (master, kafka) = tokio::try_join!(Master::start(case.tools(), &dir), case.kafka())?;
+    let (master, kafka) = tokio::try_join!(Master::start(case.tools(), Line::Four, &dir), case.kafka())?;
     kafka.admin()?.create(name, PARTITIONS).await?;
     let load = Load::start(&kafka.bootstrap(), name, PARTITIONS, LOW)?;
     home.deploy("workers", &master.worker(), 1).await?;
     let log = ReplicaLog::follow(&home, "workers").await?;
-    let query = Query { name, bootstrap: kafka.bootstrap(), topic: name, cost: COST, batch: 1500 };
+    let query = Query::new(name, &kafka.bootstrap(), COST, 1500);
     let mut driver = Driver::start(case.tools(), &dir, &master, &query).await?;
     eventually("the query has committed a batch", || async { Ok(driver.committed().then_some(())) }).await?;
     let mut setup = case.setup().await?;
@@ -106,7 +107,7 @@ fn spec(name: &str, mode: &str) -> Value {
         // What a move is measured to cost on a busy machine would take minutes to be paid back.
         "knobs": {"rescaleCost": "1m"},
         "minReplicas": 1, "maxReplicas": 4,
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 20}},
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 8}},
     })
 }
 
@@ -122,16 +123,6 @@ async fn keeps_up(daemon: &Daemon, name: &str) -> Result<()> {
         })
     })
     .await
-}
-
-/// Waits for several JVMs to start and to warm up, which takes minutes where they have to share a core.
-async fn patiently<F: Future<Output = Result<()>>>(wait: impl Fn() -> F) -> Result<()> {
-    for _ in 0..3 {
-        if wait().await.is_ok() {
-            return Ok(());
-        }
-    }
-    wait().await
 }
 
 /// Waits until the daemon holds, and says why.

@@ -1,16 +1,15 @@
 //! A streaming application with dynamic allocation whose bounds only a restart can change.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use super::patiently;
 use super::spark_bounds::{create, define, objects};
 use crate::support::cluster::User;
 use crate::support::daemon::{Daemon, at};
 use crate::support::load::Load;
 use crate::support::objects::{Home, policy, with};
-use crate::support::spark::{Driver, Master, Query};
+use crate::support::spark::{Driver, Line, Master, Query};
 use crate::support::spark_operator::Operator;
 use crate::support::waiting::{becomes, eventually};
 use crate::support::world::Case;
@@ -34,13 +33,13 @@ const TEMPTED: usize = 15;
 pub(super) async fn proved_or_rolled_back(case: Case) -> Result<()> {
     let (name, home, dir) = (case.name, case.home().await?, case.path("spark"));
     define(&case, &home).await?;
-    let (master, kafka) = tokio::try_join!(Master::start(case.tools(), &dir), case.kafka())?;
+    let (master, kafka) = tokio::try_join!(Master::start(case.tools(), Line::Four, &dir), case.kafka())?;
     kafka.admin()?.create(name, PARTITIONS).await?;
     let load = Load::start(&kafka.bootstrap(), name, PARTITIONS, LOW)?;
     home.deploy("workers", &master.worker(), 2).await?;
     let one = json!({"enabled": true, "initialExecutors": 1, "minExecutors": 1, "maxExecutors": 1});
     create(&home, APP, "SparkApplication", &json!({"dynamicAllocation": one}), &json!({}), "").await?;
-    let query = Query { name, bootstrap: kafka.bootstrap(), topic: name, cost: COST, batch: 1500 };
+    let query = Query::new(name, &kafka.bootstrap(), COST, 1500);
     let driver = Driver::prepare(case.tools(), &dir, &master, &query)?;
     let (connection, counts) = (driver.connection(), driver.counting());
     let operator = Operator::start(objects(&home, "SparkApplication"), APP, driver);
@@ -80,11 +79,13 @@ pub(super) async fn proved_or_rolled_back(case: Case) -> Result<()> {
     operator.break_next();
     load.set(MOST);
     decide("Apply", 4)?;
+    patiently(|| becomes("submissions", 3, || async { Ok(operator.submissions()) })).await?;
+    // What comes now would only have to be worked off afterwards.
+    load.set(0);
     patiently(|| becomes("what became of it", "undone".to_owned(), || phase(&home))).await?;
     let back = self::bounds(&home).await?;
     ensure!(back == bounds, "rolled back to {back} instead of {bounds}");
     ensure!(operator.submissions() == 4, "submitted {} times", operator.submissions());
-    load.set(0);
     daemon.turns_pass(name, APP, TEMPTED).await?;
     let frozen = daemon.workload(name, APP).await?;
     ensure!(frozen.sentence.contains("frozen until") && frozen.sentence.contains("FAILED"), "{frozen:?}");
@@ -146,17 +147,6 @@ async fn phase(home: &Home) -> Result<String> {
     let phase = at(&ledger, "/last/phase");
     let named = phase.as_object().and_then(|phase| phase.keys().next().cloned());
     named.or_else(|| phase.as_str().map(str::to_owned)).context("no phase")
-}
-
-/// Waits for several JVMs to start and to warm up, which takes minutes where they have to share a core.
-async fn patiently<T, F: Future<Output = Result<T>>>(wait: impl Fn() -> F) -> Result<T> {
-    for _ in 0..3 {
-        if let Ok(done) = wait().await {
-            return Ok(done);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    wait().await
 }
 
 /// What the daemon wrote to applications: verb and answer.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use super::container::Sandbox;
 use super::place::Tools;
 use super::process::{Process, Program};
+use super::spark::Line;
 
 const NODE: &str = "suite";
 
@@ -182,8 +184,14 @@ async fn start(
         "consumer" => {
             Program::new(shared.tools.consumer(), &log).args(container.args.clone().unwrap_or_default())
         }
-        "spark-worker" => {
-            super::spark::worker(&shared.tools, &log, container.args.clone().unwrap_or_default())
+        image if image.starts_with("spark-worker:") => {
+            let line = image.split_once(':').and_then(|(_, line)| Line::named(line));
+            let (line, args) = (line.context("no such line of Spark")?, container.args.clone());
+            super::spark::worker(&shared.tools, line, &log, args.unwrap_or_default())
+        }
+        "spark-executor" => {
+            let (id, args) = (enlist(shared, pod).await?, container.args.clone());
+            super::spark::executor(&shared.tools, &log, id, args.unwrap_or_default())
         }
         image if image.contains("/tidegate:") => {
             let (rootfs, root) = (Tools::rootfs()?, log.with_extension("root"));
@@ -193,6 +201,16 @@ async fn start(
         other => bail!("no such image: {other}"),
     };
     Ok(Some(program.start()?))
+}
+
+/// An executor's number, as a label of its Pod: a driver on Kubernetes gives both once the executor asks for them.
+async fn enlist(shared: &Shared, pod: &Pod) -> Result<u32> {
+    static NEXT: AtomicU32 = AtomicU32::new(100);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let pods: Api<Pod> = Api::namespaced(shared.client.clone(), &pod.namespace().unwrap_or_default());
+    let label = Patch::Merge(json!({"metadata": {"labels": {"spark-exec-id": id.to_string()}}}));
+    pods.patch(&pod.name_any(), &PatchParams::default(), &label).await?;
+    Ok(id)
 }
 
 /// What the Pod's container wants to be run before it is asked to stop.

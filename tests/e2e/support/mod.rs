@@ -17,6 +17,7 @@ pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod replicas;
 pub(crate) mod spark;
+pub(crate) mod spark_history;
 pub(crate) mod spark_operator;
 pub(crate) mod tls;
 pub(crate) mod topics;

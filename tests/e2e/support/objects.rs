@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::spark::Line;
 use super::waiting::{becomes, eventually};
 
 /// One namespace of the cluster.
@@ -28,7 +29,9 @@ pub(crate) enum Image {
     Consumer(Vec<String>),
     /// A worker of a standalone Spark cluster, with these arguments, and a command that drains it before it is
     /// stopped.
-    SparkWorker { args: Vec<String>, drain: String },
+    SparkWorker { args: Vec<String>, drain: String, line: Line },
+    /// An executor of a Spark application, in the same way.
+    SparkExecutor { args: Vec<String>, drain: String },
 }
 
 impl Image {
@@ -47,7 +50,7 @@ impl Image {
                 args.extend(["--commit-ms", "0"].map(str::to_owned));
                 Self::Consumer(args)
             }
-            other @ (Self::Pause | Self::SparkWorker { .. }) => other,
+            other @ (Self::Pause | Self::SparkWorker { .. } | Self::SparkExecutor { .. }) => other,
         }
     }
 
@@ -55,7 +58,7 @@ impl Image {
     fn grace(&self) -> u32 {
         match self {
             Self::Pause | Self::Consumer(_) => 5,
-            Self::SparkWorker { .. } => 60,
+            Self::SparkWorker { .. } | Self::SparkExecutor { .. } => 60,
         }
     }
 
@@ -66,7 +69,7 @@ impl Image {
                 args.extend(["--set", property].map(str::to_owned));
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } => self,
+            Self::Pause | Self::SparkWorker { .. } | Self::SparkExecutor { .. } => self,
         }
     }
 
@@ -77,7 +80,7 @@ impl Image {
                 args.extend(["--start-ms".to_owned(), (seconds * 1000).to_string()]);
                 Self::Consumer(args)
             }
-            Self::Pause | Self::SparkWorker { .. } => self,
+            Self::Pause | Self::SparkWorker { .. } | Self::SparkExecutor { .. } => self,
         }
     }
 
@@ -92,8 +95,12 @@ impl Image {
                     "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": start / 1000},
                 })
             }
-            Self::SparkWorker { args, drain } => json!({
-                "name": "main", "image": "spark-worker", "args": args,
+            Self::SparkWorker { args, drain, line } => json!({
+                "name": "main", "image": format!("spark-worker:{}", line.name()), "args": args,
+                "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
+            }),
+            Self::SparkExecutor { args, drain } => json!({
+                "name": "main", "image": "spark-executor", "args": args,
                 "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", drain]}}},
             }),
         }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::spark::Line;
+
 /// The tools that `install.sh` has put down, and the binaries of this crate.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
@@ -57,9 +59,12 @@ impl Tools {
         Ok(flink)
     }
 
-    /// Spark's home.
-    pub(crate) fn spark(&self) -> PathBuf {
-        self.cache.join("spark")
+    /// The home of a line of Spark.
+    pub(crate) fn spark(&self, line: Line) -> PathBuf {
+        self.cache.join(match line {
+            Line::Four => "spark",
+            Line::Three => "spark-3.5",
+        })
     }
 
     /// A custom resource definition, by the name of its file.

@@ -19,16 +19,71 @@ use super::waiting::eventually;
 /// Small, single-threaded JVMs: there may be ten of them.
 const LEAN: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
+/// What Spark 3 reaches into.
+const OPENS: [&str; 8] = [
+    "java.lang",
+    "java.lang.invoke",
+    "java.lang.reflect",
+    "java.net",
+    "java.nio",
+    "java.util",
+    "java.util.concurrent",
+    "sun.nio.ch",
+];
+
+/// A line of Spark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// 4.2, which the suite always has.
+    Four,
+    /// 3.5, where it was installed: `install.sh spark-3.5`.
+    Three,
+}
+
+impl Line {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Four => "4.2",
+            Self::Three => "3.5",
+        }
+    }
+
+    /// The line of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Four, Self::Three].into_iter().find(|line| line.name() == name)
+    }
+
+    fn scala(self) -> &'static str {
+        match self {
+            Self::Four => "2.13",
+            Self::Three => "2.12",
+        }
+    }
+
+    fn py4j(self) -> &'static str {
+        match self {
+            Self::Four => "py4j-0.10.9.9-src.zip",
+            Self::Three => "py4j-0.10.9.7-src.zip",
+        }
+    }
+}
+
 /// What a worker's Pod does before it is stopped: it asks its tasks to end, and waits for its executors. In a
 /// container the worker is process 1.
 const DRAIN: &str =
     "kill -s PWR ${MAIN_PID:-1}; while pgrep -P ${MAIN_PID:-1} >/dev/null; do sleep 0.2; done";
 
+/// What an executor's Pod does before it is stopped: it asks its tasks to end, and waits until it has ended itself.
+const LEAVE: &str = "kill -s PWR ${MAIN_PID:-1}; while grep -qs 'State:.[^Z]' /proc/${MAIN_PID:-1}/status; do sleep 0.2; done";
+
 /// One of Spark's Java programs.
-pub(crate) fn java(tools: &Tools, log: &Path, heap: &str, class: &str) -> Program {
-    let home = tools.spark();
+pub(crate) fn java(tools: &Tools, line: Line, log: &Path, heap: &str, class: &str) -> Program {
+    let home = tools.spark(line);
+    let opens = OPENS.into_iter().filter(|_| line == Line::Three);
     Program::new("java", log)
         .args(LEAN)
+        .args(opens.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")))
         .args([
             heap,
             "-Dspark.decommission.enabled=true",
@@ -37,35 +92,45 @@ pub(crate) fn java(tools: &Tools, log: &Path, heap: &str, class: &str) -> Progra
             class,
         ])
         .env("SPARK_HOME", home.display().to_string())
-        .env("SPARK_SCALA_VERSION", "2.13")
+        .env("SPARK_SCALA_VERSION", line.scala())
         .env("SPARK_LOCAL_IP", "127.0.0.1")
 }
 
 /// A worker with its arguments, as its Pod's container has them.
-pub(crate) fn worker(tools: &Tools, log: &Path, args: Vec<String>) -> Program {
+pub(crate) fn worker(tools: &Tools, line: Line, log: &Path, args: Vec<String>) -> Program {
     let work = log.with_extension("work").display().to_string();
-    java(tools, log, "-Xmx128m", "org.apache.spark.deploy.worker.Worker")
+    java(tools, line, log, "-Xmx128m", "org.apache.spark.deploy.worker.Worker")
         .args(["--work-dir", &work])
+        .args(args)
+}
+
+/// An executor with its arguments, as its Pod's container has them. Its driver need not have asked for it.
+pub(crate) fn executor(tools: &Tools, log: &Path, id: u32, args: Vec<String>) -> Program {
+    let class = "org.apache.spark.executor.CoarseGrainedExecutorBackend";
+    java(tools, Line::Four, log, "-Xmx512m", class)
+        .args(["--executor-id", &id.to_string(), "--hostname", "127.0.0.1", "--bind-address", "127.0.0.1"])
+        .args(["--cores", "1", "--resourceProfileId", "0"])
         .args(args)
 }
 
 /// A running master.
 #[derive(Debug)]
 pub(crate) struct Master {
+    line: Line,
     url: String,
     process: Process,
 }
 
 impl Master {
     /// Starts one and waits until it answers.
-    pub(crate) async fn start(tools: &Tools, dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(tools: &Tools, line: Line, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let (port, web) = (free_port()?, free_port()?);
         let process =
-            java(tools, &dir.join("master.log"), "-Xmx192m", "org.apache.spark.deploy.master.Master")
+            java(tools, line, &dir.join("master.log"), "-Xmx192m", "org.apache.spark.deploy.master.Master")
                 .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--webui-port", &web.to_string()])
                 .start()?;
-        let master = Self { url: format!("spark://127.0.0.1:{port}"), process };
+        let master = Self { line, url: format!("spark://127.0.0.1:{port}"), process };
         eventually("the master answers", || async {
             master.process.check()?;
             get(&format!("http://127.0.0.1:{web}/json/")).await.map(Some)
@@ -78,20 +143,70 @@ impl Master {
     pub(crate) fn worker(&self) -> Image {
         let args =
             ["--host", "127.0.0.1", "--cores", "1", "--memory", "600m", "--webui-port", "0", &self.url];
-        Image::SparkWorker { args: args.map(str::to_owned).to_vec(), drain: DRAIN.to_owned() }
+        Image::SparkWorker {
+            args: args.map(str::to_owned).to_vec(),
+            drain: DRAIN.to_owned(),
+            line: self.line,
+        }
     }
+}
+
+/// One of the suite's applications.
+pub(crate) fn app(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/spark-app").join(file)
+}
+
+/// Settings, as a submission has them.
+pub(crate) fn conf<K: std::fmt::Display>(
+    settings: impl IntoIterator<Item = (K, String)>,
+) -> impl Iterator<Item = String> {
+    settings.into_iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")])
+}
+
+/// Submits to the master's workers, with one core for each executor; the application and its arguments follow.
+pub(crate) fn submit(tools: &Tools, log: &Path, master: &Master, name: &str) -> Program {
+    let python = tools.spark(master.line).join("python");
+    let path =
+        [python.clone(), python.join("lib").join(master.line.py4j())].map(|path| path.display().to_string());
+    let settings = [
+        ("spark.driver.host", "127.0.0.1"),
+        ("spark.driver.bindAddress", "127.0.0.1"),
+        ("spark.executor.cores", "1"),
+        ("spark.executor.memory", "512m"),
+        ("spark.locality.wait", "0s"),
+        ("spark.sql.shuffle.partitions", "1"),
+        ("spark.ui.showConsoleProgress", "false"),
+    ];
+    java(tools, master.line, log, "-Xmx640m", "org.apache.spark.deploy.SparkSubmit")
+        .env("PYTHONPATH", path.join(":"))
+        .env("PYSPARK_PYTHON", "python3")
+        .args(["--master", &master.url, "--name", name])
+        .args(conf(settings.map(|(key, value)| (key, value.to_owned()))))
+        .args(conf([("spark.executor.extraJavaOptions", LEAN.join(" "))]))
 }
 
 /// What the suite's streaming application does.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
-    pub(crate) name: &'static str,
+    /// Its name, and its topic's.
+    pub(crate) name: String,
     pub(crate) bootstrap: String,
-    pub(crate) topic: &'static str,
     /// Milliseconds of an executor's core per record.
     pub(crate) cost: u32,
     /// Records in a batch at most.
     pub(crate) batch: u32,
+    /// Seconds between two batches; none: as soon as the last one is done.
+    pub(crate) trigger: Option<u32>,
+    /// Whether the records are counted by the executors, with a shuffle, or by the driver, without one.
+    pub(crate) grouped: bool,
+}
+
+impl Query {
+    /// One batch after the other, counted by the executors.
+    pub(crate) fn new(name: &str, bootstrap: &str, cost: u32, batch: u32) -> Self {
+        let (name, bootstrap) = (name.to_owned(), bootstrap.to_owned());
+        Self { name, bootstrap, cost, batch, trigger: None, grouped: true }
+    }
 }
 
 /// A query of the suite's application, whose driver may come and go.
@@ -105,7 +220,7 @@ pub(crate) struct Driver {
     app: Vec<String>,
     process: Option<Process>,
     dir: PathBuf,
-    name: &'static str,
+    name: String,
     port: u16,
 }
 
@@ -119,47 +234,30 @@ impl Driver {
 
     /// One that is not started yet.
     pub(crate) fn prepare(tools: &Tools, dir: &Path, master: &Master, query: &Query) -> Result<Self> {
-        let Query { name, bootstrap, topic, cost, batch } = query;
-        let (port, home) = (free_port()?, tools.spark());
-        let settings: BTreeMap<&str, String> = [
+        let Query { name, bootstrap, cost, batch, trigger, grouped } = query;
+        let port = free_port()?;
+        let settings = [
             ("spark.ui.port", port.to_string()),
-            ("spark.driver.host", "127.0.0.1".to_owned()),
-            ("spark.driver.bindAddress", "127.0.0.1".to_owned()),
-            ("spark.executor.cores", "1".to_owned()),
-            ("spark.executor.memory", "512m".to_owned()),
-            ("spark.executor.extraJavaOptions", LEAN.join(" ")),
             ("spark.decommission.enabled", "true".to_owned()),
-            ("spark.locality.wait", "0s".to_owned()),
-            ("spark.sql.shuffle.partitions", "1".to_owned()),
             ("spark.sql.streaming.metricsEnabled", "true".to_owned()),
-            ("spark.ui.showConsoleProgress", "false".to_owned()),
-        ]
-        .into();
-        let python = home.join("python");
-        let path =
-            [python.clone(), python.join("lib/py4j-0.10.9.9-src.zip")].map(|path| path.display().to_string());
-        let program = java(tools, &dir.join("driver.log"), "-Xmx640m", "org.apache.spark.deploy.SparkSubmit")
-            .env("PYTHONPATH", path.join(":"))
-            .env("PYSPARK_PYTHON", "python3")
-            .args(["--master", &master.url, "--name", name])
-            .args(
-                settings.into_iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")]),
-            );
-        let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/spark-app/app.py");
+        ];
+        let program = submit(tools, &dir.join("driver.log"), master, name).args(conf(settings));
+        let app = app("app.py");
         let (checkpoint, counts) = (dir.join("checkpoints").join(name), dir.join("counts"));
         let app = [
             app.display().to_string(),
-            (*name).to_owned(),
+            name.clone(),
             bootstrap.clone(),
-            (*topic).to_owned(),
+            name.clone(),
             checkpoint.display().to_string(),
             counts.display().to_string(),
             cost.to_string(),
-            "asap".to_owned(),
+            trigger.map_or_else(|| "asap".to_owned(), |seconds| seconds.to_string()),
             batch.to_string(),
+            if *grouped { "executors" } else { "driver" }.to_owned(),
         ];
         let (app, settings) = (app.to_vec(), BTreeMap::new());
-        Ok(Self { program, settings, app, process: None, dir: dir.to_owned(), name, port })
+        Ok(Self { program, settings, app, process: None, dir: dir.to_owned(), name: name.clone(), port })
     }
 
     /// Other settings for its next start.
@@ -169,8 +267,7 @@ impl Driver {
 
     /// Starts it again: it goes on from its checkpoint.
     pub(crate) async fn launch(&mut self) -> Result<()> {
-        let further =
-            self.settings.iter().flat_map(|(key, value)| ["--conf".to_owned(), format!("{key}={value}")]);
+        let further = conf(self.settings.clone());
         let process = self.program.clone().args(further).args(self.app.clone()).start()?;
         let answers = || {
             eventually("the driver answers", || async {
@@ -217,6 +314,13 @@ impl Driver {
         Ok(apps.pointer("/0/id").and_then(Value::as_str).context("no application")?.to_owned())
     }
 
+    /// What an executor's Pod runs that this driver, which listens on `port`, takes in.
+    pub(crate) async fn executor(&self, port: u16) -> Result<Image> {
+        let url = format!("spark://CoarseGrainedScheduler@127.0.0.1:{port}");
+        let args = ["--driver-url".to_owned(), url, "--app-id".to_owned(), self.app().await?];
+        Ok(Image::SparkExecutor { args: args.to_vec(), drain: LEAVE.to_owned() })
+    }
+
     /// One of the settings that it runs with.
     pub(crate) async fn in_force(&self, key: &str) -> Result<Option<String>> {
         let app = self.app().await?;
@@ -234,6 +338,22 @@ impl Driver {
         Ok(all.iter().filter(|one| at(one, "/id") != "driver" && at(one, "/isActive") == true).count())
     }
 
+    /// All executors that there ever were, as the driver tells of them.
+    pub(crate) async fn executors_ever(&self) -> Result<Vec<Value>> {
+        let app = self.app().await?;
+        let all = get(&format!("{}/api/v1/applications/{app}/allexecutors", self.url())).await?;
+        let all = all.as_array().context("no list of executors")?;
+        Ok(all.iter().filter(|one| at(one, "/id") != "driver").cloned().collect())
+    }
+
+    /// What the query said of its batches, in order.
+    pub(crate) fn progress(&self) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(self.dir.join("counts/progress.jsonl")).unwrap_or_default();
+        // The last line may still be on its way.
+        let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        whole.lines().map(|line| serde_json::from_str(line).context("a line of the progress")).collect()
+    }
+
     /// Batches that have left their counts.
     pub(crate) fn counts(&self) -> Result<Counts> {
         self.counting().read()
@@ -246,7 +366,7 @@ impl Driver {
 
     /// Whether the query has committed a batch.
     pub(crate) fn committed(&self) -> bool {
-        self.dir.join("checkpoints").join(self.name).join("commits/0").exists()
+        self.dir.join("checkpoints").join(&self.name).join("commits/0").exists()
     }
 }
 
@@ -321,7 +441,8 @@ pub(crate) async fn drain(command: &[String], process: &Process, log: &Path, gra
     }
 }
 
-async fn get(url: &str) -> Result<Value> {
+/// What one of Spark's web servers answers.
+pub(crate) async fn get(url: &str) -> Result<Value> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
     Ok(client.get(url).send().await?.error_for_status()?.json().await?)
 }

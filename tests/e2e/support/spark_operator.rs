@@ -103,7 +103,11 @@ async fn turn(
         say(api, name, &state("PENDING_RERUN")).await?;
     }
     *acted_on = Some(spec.clone());
-    driver.set(settings(&spec, shared.break_next.swap(false, Ordering::SeqCst)));
+    let mut settings = bounds(&spec);
+    if shared.break_next.swap(false, Ordering::SeqCst) {
+        settings.insert(TOO_LITTLE.0.to_owned(), TOO_LITTLE.1.to_owned());
+    }
+    driver.set(settings);
     say(api, name, &state("SUBMITTED")).await?;
     shared.submissions.fetch_add(1, Ordering::SeqCst);
     if driver.launch().await.is_err() {
@@ -114,13 +118,12 @@ async fn turn(
     say(api, name, &running).await
 }
 
-fn settings(spec: &Value, broken: bool) -> BTreeMap<String, String> {
+/// Its executor bounds, as settings.
+pub(crate) fn bounds(spec: &Value) -> BTreeMap<String, String> {
     let bounds = at(spec, "/dynamicAllocation").as_object().cloned().unwrap_or_default();
-    let bounds = bounds
-        .into_iter()
-        .map(|(field, value)| (format!("spark.dynamicAllocation.{field}"), value.to_string()));
-    let too_little = broken.then(|| (TOO_LITTLE.0.to_owned(), TOO_LITTLE.1.to_owned()));
-    bounds.chain(too_little).collect()
+    let named =
+        |(field, value): (String, Value)| (format!("spark.dynamicAllocation.{field}"), value.to_string());
+    bounds.into_iter().map(named).collect()
 }
 
 fn state(state: &str) -> Value {

@@ -14,6 +14,7 @@ use crate::policy::Mode;
 use crate::policy::document::{
     ApiVersion, Budget, Metadata as PolicyMetadata, PolicyDocument, PolicyKind, PolicySpec,
 };
+use crate::policy::notches::SelfTuning;
 use crate::policy::preset::{Knobs, Preset};
 use crate::policy::rules::PartitionRule;
 use crate::policy::schedule::ScheduleSpec;
@@ -73,6 +74,7 @@ fn spec(
         max_replicas: bounds.max,
         preset: Preset::default(),
         knobs: Knobs::default(),
+        tuning: SelfTuning::default(),
         schedules,
         activation: combined.activation,
         cooldown: scaling::cooldown(spec),

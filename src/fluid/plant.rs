@@ -2,11 +2,11 @@
 //!
 //! The backlog is one real number, spread over the partitions as the arrivals are: a group is as fast as
 //! its busiest member, whose share of the arrivals is what the assignor leaves it with. That keeps the
-//! clairvoyant optimum exact ([`super::limit`]), for rivals and limit alike.
+//! clairvoyant optimum exact ([`crate::simulate::limit`]), for rivals and limit alike.
 
 use serde::Serialize;
 
-use super::error::SimulateError;
+use super::error::FluidError;
 use super::numbers::real;
 use crate::policy::TimeSpan;
 
@@ -139,8 +139,8 @@ impl Plant {
     }
 
     /// Sets one figure by its name, as `start_seconds=30` or `start_seconds=45s`.
-    pub fn set(&mut self, assignment: &str) -> Result<(), SimulateError> {
-        let wrong = |problem: String| SimulateError::Plant { problem };
+    pub fn set(&mut self, assignment: &str) -> Result<(), FluidError> {
+        let wrong = |problem: String| FluidError::Plant { problem };
         let (name, text) = assignment
             .split_once('=')
             .ok_or_else(|| wrong(format!("`{assignment}`: expected name=value")))?;
@@ -191,7 +191,7 @@ impl Plant {
     }
 
     /// Whether the figures fit together.
-    pub fn check(&self) -> Result<(), SimulateError> {
+    pub fn check(&self) -> Result<(), FluidError> {
         let problem = if self.max_replicas == 0 || self.max_replicas > MOST {
             format!("max_replicas must lie between 1 and {MOST}")
         } else if self.min_replicas > self.max_replicas {
@@ -209,7 +209,7 @@ impl Plant {
         } else {
             return Ok(());
         };
-        Err(SimulateError::Plant { problem })
+        Err(FluidError::Plant { problem })
     }
 
     /// Each partition's share of the arrivals.

@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::course::{Course, STEP};
 use super::numbers::{count, real};
 use super::running::{Moment, Running};
@@ -16,8 +14,6 @@ use crate::policy::Replicas;
 use crate::policy::units::{records_between, records_covering};
 use crate::random::{between, hash};
 
-/// The second at which every course starts: Monday, 2026-01-05, 00:00 UTC.
-const EPOCH: i64 = 1_767_571_200;
 /// Seconds from the start of one stale stretch to the next.
 const STALE_EVERY: f64 = 21_600.0;
 
@@ -115,13 +111,6 @@ impl<'a> Sight<'a> {
     }
 }
 
-/// The time at the start of a step.
-pub fn time(step: usize) -> Timestamp {
-    let seconds = records_covering(real(step) * STEP).and_then(|seconds| i64::try_from(seconds).ok());
-    let epoch = Timestamp::from_second(EPOCH).unwrap_or(Timestamp::UNIX_EPOCH);
-    epoch.checked_add(SignedDuration::from_secs(seconds.unwrap_or(0))).unwrap_or(Timestamp::MAX)
-}
-
 /// What a broker would say of one partition.
 #[derive(Debug, Clone, Copy)]
 struct Offsets {
@@ -184,7 +173,7 @@ impl<'a> Eyes<'a> {
         };
         let reading = BacklogReading {
             source: "simulated/trace".to_owned(),
-            sampled_at: time(0),
+            sampled_at: course.time(0),
             quality: Quality::Ok,
             problem: None,
             group: GroupState::Stable,
@@ -194,7 +183,7 @@ impl<'a> Eyes<'a> {
             streaming: None,
         };
         let target = TargetReading {
-            sampled_at: time(0),
+            sampled_at: course.time(0),
             quality: Quality::Ok,
             current: None,
             ceiling: None,
@@ -214,7 +203,7 @@ impl<'a> Eyes<'a> {
 
     /// What the engine is told at the start of the coming step.
     pub fn observe(&mut self, plant: &Running<'_>, seen: Option<Snapshot>) -> &Observation {
-        let now = time(plant.step());
+        let now = self.course.time(plant.step());
         let target = &mut self.observation.target;
         target.sampled_at = now;
         target.current = Some(Replicas(plant.asked()));
@@ -240,7 +229,7 @@ impl<'a> Eyes<'a> {
         let before = self.before.filter(|before| before.step < seen.step);
         reading.quality = Quality::Ok;
         reading.problem = None;
-        reading.sampled_at = time(seen.step);
+        reading.sampled_at = self.course.time(seen.step);
         reading.group = match seen {
             Snapshot { members: 0, .. } => GroupState::Empty,
             Snapshot { stopped: true, .. } => GroupState::Rebalancing,

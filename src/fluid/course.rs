@@ -3,15 +3,20 @@
 
 use std::ops::Range;
 
-use super::error::SimulateError;
-use super::generate::normal;
+use jiff::{SignedDuration, Timestamp};
+
+use super::error::FluidError;
 use super::numbers::{count, real};
 use super::plant::Plant;
 use super::trace::Trace;
-use crate::random::{Random, hash};
+use crate::random::{Random, hash, normal};
 
 /// Seconds of a step: a turn of the daemon at its default.
 pub const STEP: f64 = 15.0;
+/// The same in whole seconds.
+const SECONDS: i64 = 15;
+/// The second at which a course starts where nobody says otherwise: Monday, 2026-01-05, 00:00 UTC.
+const EPOCH: i64 = 1_767_571_200;
 /// The share of its deviation that the capacity's noise keeps from step to step.
 const MEMORY: f64 = 0.85;
 
@@ -42,11 +47,13 @@ pub struct Course {
     outage: Range<usize>,
     /// The least replicas that keep up, at each step.
     demands: Vec<u32>,
+    /// When it starts.
+    begins: Timestamp,
 }
 
 impl Course {
     /// The trace on the plant, with the chance that `seed` names.
-    pub fn new(trace: &Trace, plant: &Plant, seed: u64) -> Result<Self, SimulateError> {
+    pub fn new(trace: &Trace, plant: &Plant, seed: u64) -> Result<Self, FluidError> {
         plant.check()?;
         let arrivals = trace.arrivals(STEP);
         let capacity = if plant.capacity > 0.0 { plant.capacity } else { usual(trace) };
@@ -88,6 +95,7 @@ impl Course {
             pace,
             outage,
             demands: Vec::new(),
+            begins: Timestamp::from_second(EPOCH).unwrap_or(Timestamp::UNIX_EPOCH),
             table: plant.capacities(capacity).iter().map(|rate| rate * STEP).collect(),
             plant: plant.clone(),
             arrivals,
@@ -95,6 +103,20 @@ impl Course {
         };
         course.demands = (0..course.steps()).map(|step| course.demanded(step)).collect();
         course
+    }
+
+    /// The same at another time, where each step's capacity is so many times the usual.
+    #[must_use]
+    pub fn lived(self, begins: Timestamp, pace: Vec<f64>) -> Self {
+        let mut course = Self { pace, begins, ..self };
+        course.demands = (0..course.steps()).map(|step| course.demanded(step)).collect();
+        course
+    }
+
+    /// The time at the start of a step.
+    pub fn time(&self, step: usize) -> Timestamp {
+        let seconds = i64::try_from(step).ok().and_then(|step| step.checked_mul(SECONDS)).unwrap_or(i64::MAX);
+        self.begins.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
     }
 
     /// The steps during which nothing is processed whoever decides; none unless the plant has an outage.

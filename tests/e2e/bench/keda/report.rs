@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::contender::{OBJECTIVE, Tuning};
-use super::plot;
+use super::arena::CAPACITY;
+use super::contender::{MAX_REPLICAS, OBJECTIVE, Tuning};
 use super::record::{Figures, Record};
-use super::shape::Shape;
-use super::{CONTENDERS, Store, say};
+use super::{CONTENDERS, kept, tried};
+use crate::bench::plot::{self, Column, Line};
+use crate::bench::shape::Shape;
+use crate::bench::store::Store;
+use crate::bench::{self, say, status};
 use crate::support::place::Tools;
 
-const BEGIN: &str = "<!-- figures: begin (written by make bench-keda) -->\n";
-const END: &str = "<!-- figures: end -->";
 /// Everybody is compared with it.
 const PAR: &str = "keda-best";
 
@@ -34,45 +35,53 @@ pub(super) fn line(name: &str, record: &Record) -> String {
 
 /// Writes `report.md` and `keda.svg` beside the records, and, if asked to, into `docs/`.
 pub(super) fn write(store: &Store, tools: &Tools, tuned: Tuning, publish: bool) -> Result<()> {
-    let runs: Vec<(&str, Record)> = Shape::JUDGED
+    let runs: Vec<(&str, Record)> = Shape::CONSUMERS
         .into_iter()
         .flat_map(|shape| CONTENDERS.map(|name| (name, shape)))
-        .filter_map(|(name, shape)| Some((name, store.get(name, shape)?)))
+        .filter_map(|(name, shape)| Some((name, kept(store, name, shape)?)))
         .collect();
     if runs.is_empty() {
         say("nothing has been measured");
         return Ok(());
     }
-    let text = page(&runs, &store.tried()?, tuned, &versions(tools)?);
-    let picture = plot::svg(&runs);
-    fs::write(store.0.join("report.md"), &text)?;
-    fs::write(store.0.join("keda.svg"), &picture)?;
+    let text = page(&runs, &tried(store), tuned, &versions(tools)?);
+    let picture = plot::svg(&CONTENDERS, &columns(&runs));
+    let page = store.write("report.md", &text)?;
+    store.write("keda.svg", &picture)?;
     for line in text.lines() {
-        super::status(line);
+        status(line);
     }
-    say(&format!("written: {}", store.0.join("report.md").display()));
-    if publish {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        let whole = fs::read_to_string(docs.join("keda.md"))?;
-        let (before, rest) = whole.split_once(BEGIN).context("docs/keda.md has no place for figures")?;
-        let (_, after) = rest.split_once(END).context("docs/keda.md has no place for figures")?;
-        fs::write(docs.join("keda.md"), format!("{before}{BEGIN}{text}{END}{after}"))?;
-        fs::write(docs.join("keda.svg"), picture)?;
-        say("published in docs/keda.md");
-    }
-    Ok(())
+    say(&format!("written: {}", page.display()));
+    if publish { bench::publish("keda.md", ("keda.svg", &picture), &text) } else { Ok(()) }
+}
+
+/// What the plot shows.
+fn columns<'a>(runs: &'a [(&str, Record)]) -> Vec<Column<'a>> {
+    let column = |shape: Shape| {
+        let here: Vec<_> = runs.iter().filter(|(_, record)| record.shape == shape).collect();
+        let (_, any) = here.first()?;
+        let worth = |rate: u64| f64::from(u32::try_from(rate).unwrap_or(0)) / f64::from(CAPACITY);
+        let lines = here.iter().map(|(name, record)| Line {
+            place: CONTENDERS.iter().position(|other| other == name).unwrap_or(0),
+            sizes: &record.sizes,
+            ages: &record.ages,
+        });
+        Some(Column {
+            title: format!("{}: replicas; grey: replicas' worth of load", shape.name()),
+            seconds: any.figures.seconds,
+            most: f64::from(MAX_REPLICAS),
+            demand: any.rates.iter().map(|(at, rate)| (*at, worth(*rate))).collect(),
+            objective: f64::from(u32::try_from(OBJECTIVE / any.compression).unwrap_or(1)),
+            lines: lines.collect(),
+        })
+    };
+    Shape::CONSUMERS.into_iter().filter_map(column).collect()
 }
 
 /// KEDA's and Kafka's versions as installed.
 fn versions(tools: &Tools) -> Result<String> {
     let keda = fs::read_to_string(tools.keda_definitions().with_file_name("version")).unwrap_or_default();
-    let mut kafka = String::from("?");
-    for entry in fs::read_dir(tools.kafka())? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(version) = name.strip_prefix("kafka-clients-") {
-            version.trim_end_matches(".jar").clone_into(&mut kafka);
-        }
-    }
+    let kafka = bench::jar_version(&tools.kafka(), "kafka-clients")?;
     let kube = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/tools/kube/go.mod"))?;
     let kube = kube.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")).unwrap_or("?");
     Ok(format!(
@@ -114,7 +123,7 @@ fn page(runs: &[(&str, Record)], tried: &[(Tuning, Record)], tuned: Tuning, vers
         ),
     );
     put(&mut text, "|---|---|---|---|---|---|---|---|---|---|");
-    for shape in Shape::JUDGED {
+    for shape in Shape::CONSUMERS {
         let of = |name: &str| {
             runs.iter()
                 .find(|(other, record)| *other == name && record.shape == shape)
@@ -198,7 +207,7 @@ fn totals(runs: &[(&str, Record)]) -> String {
     ];
     for name in CONTENDERS {
         let count = runs.iter().filter(|(other, _)| *other == name).count();
-        if count < Shape::JUDGED.len() {
+        if count < Shape::CONSUMERS.len() {
             continue;
         }
         let cells = parts.map(|part| {

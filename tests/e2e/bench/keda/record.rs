@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::contender::{Contender, MOVE};
-use super::shape::Shape;
+use crate::bench::shape::Shape;
 use crate::support::probe::Probe;
 use crate::support::replicas::ReplicaLog;
 

@@ -1,6 +1,6 @@
 //! Arrivals over time: a CSV file, or what a generator makes.
 
-use super::error::SimulateError;
+use super::error::FluidError;
 use super::numbers::{count, quantile, real};
 
 /// The first line of every trace.
@@ -24,9 +24,8 @@ pub struct Trace {
 impl Trace {
     /// Reads a trace: the header, then rows with a fixed step. Blank lines and those that start with `#`
     /// do not count.
-    pub fn read(name: &str, text: &str) -> Result<Self, SimulateError> {
-        let wrong =
-            |line: usize, problem: String| SimulateError::Line { file: name.to_owned(), line, problem };
+    pub fn read(name: &str, text: &str) -> Result<Self, FluidError> {
+        let wrong = |line: usize, problem: String| FluidError::Line { file: name.to_owned(), line, problem };
         let mut lines = text
             .lines()
             .enumerate()

@@ -200,8 +200,8 @@ impl<'a> Running<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::plant::Plant;
-    use crate::simulate::trace::Trace;
+    use crate::fluid::plant::Plant;
+    use crate::fluid::trace::Trace;
 
     fn course(rates: &[f64], edit: impl Fn(&mut Plant)) -> Course {
         let mut plant = Plant { capacity: 10.0, ..Plant::preset("consumer-eager").unwrap() };

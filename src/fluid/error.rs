@@ -1,8 +1,8 @@
-//! What can be wrong with what a contest is asked to run.
+//! What can be wrong with what is asked to run.
 
 /// What is wrong with a trace, a generator or a plant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SimulateError {
+pub enum FluidError {
     /// A line of a trace.
     #[error("{file}:{line}: {problem}")]
     Line {
@@ -25,12 +25,6 @@ pub enum SimulateError {
     #[error("plant: {problem}")]
     Plant {
         /// What is wrong, and what was expected.
-        problem: String,
-    },
-    /// There is nothing to judge.
-    #[error("{problem}")]
-    Empty {
-        /// What is missing.
         problem: String,
     },
 }

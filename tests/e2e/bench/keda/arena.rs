@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::contender::{CONSUMER, Contender, OBJECTIVE, Running};
 use super::record::{Figures, Record};
-use super::shape::Shape;
-use super::{say, status};
+use crate::bench::shape::Shape;
+use crate::bench::{drive, load_average, say};
 use crate::support::cluster::Timers;
 use crate::support::kafka::{Kafka, Layout};
 use crate::support::keda::{Keda, scaled_objects};
@@ -89,7 +89,7 @@ impl Arena {
         sleep(Duration::from_secs(self.compressed(WARM_UP))).await;
         let (begin, machine, produced) = (Instant::now(), load_average()?, load.produced());
         let from: Vec<u64> = entries.iter().map(|entry| self.rebalances(entry)).collect::<Result<_>>()?;
-        let rates = self.drive(&load, shape, &entries, begin).await;
+        let rates = drive(&load, shape, self.compression, begin, || told(&entries)).await;
         let (end, offered) = (Instant::now(), load.produced() - produced);
         drop(load);
         let mut records = Vec::new();
@@ -136,33 +136,6 @@ impl Arena {
         Ok(Entry { contender, home, group, log, probe, running })
     }
 
-    /// Drives the load along its shape, and says how it goes.
-    async fn drive(&self, load: &Load, shape: Shape, entries: &[Entry], begin: Instant) -> Vec<(f64, u64)> {
-        let length = Duration::from_secs(self.compressed(shape.seconds()));
-        let (mut rates, mut told) = (Vec::new(), 0);
-        while begin.elapsed() < length {
-            let at = begin.elapsed();
-            let rate = shape.rate(at.as_secs() * self.compression);
-            load.set(rate);
-            rates.push((at.as_secs_f64(), rate));
-            if at.as_secs() >= told {
-                told = at.as_secs() + 15;
-                let sizes: Vec<_> =
-                    entries.iter().filter_map(|entry| Some(entry.log.sizes().last()?.1)).collect();
-                let ages = entries.iter().filter_map(|entry| Some(entry.probe.samples().last()?.age));
-                let ages: Vec<String> = ages.map(|age| format!("{age:.1}")).collect();
-                status(&format!(
-                    "{:>4} of {} s  {rate:>5} records/s  replicas {sizes:?}  oldest record {} s",
-                    at.as_secs(),
-                    length.as_secs(),
-                    ages.join(", ")
-                ));
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
-        rates
-    }
-
     /// How often the broker has given the group a new generation.
     fn rebalances(&self, entry: &Entry) -> Result<u64> {
         let stabilized = format!("Stabilized group {} generation ", entry.group);
@@ -190,8 +163,10 @@ async fn leave(entry: Entry) -> Result<()> {
     home.has(CONSUMER, 0).await
 }
 
-/// Of the last minute.
-fn load_average() -> Result<f64> {
-    let text = std::fs::read_to_string("/proc/loadavg")?;
-    Ok(text.split(' ').next().context("an empty /proc/loadavg")?.parse()?)
+/// How it goes.
+fn told(entries: &[Entry]) -> String {
+    let sizes: Vec<_> = entries.iter().filter_map(|entry| Some(entry.log.sizes().last()?.1)).collect();
+    let ages = entries.iter().filter_map(|entry| Some(entry.probe.samples().last()?.age));
+    let ages: Vec<String> = ages.map(|age| format!("{age:.1}")).collect();
+    format!("replicas {sizes:?}  oldest record {} s", ages.join(", "))
 }
