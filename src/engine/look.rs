@@ -72,6 +72,8 @@ pub(crate) struct Group {
     pub(crate) at_work: Option<u32>,
     /// Whether work is done in batches, and a look tells the pace of the last ones.
     pub(crate) in_batches: bool,
+    /// Tasks that a batch is split into, where they are more than partitions.
+    pub(crate) tasks: Option<u32>,
 }
 
 impl Look {
@@ -157,6 +159,11 @@ impl Look {
         self.groups.iter().map(|group| group.slots.max(1)).min().unwrap_or(1)
     }
 
+    /// Tasks that a batch is split into, where they are more than partitions.
+    pub(crate) fn tasks(&self) -> Option<u32> {
+        self.groups.iter().filter_map(|group| group.tasks).max()
+    }
+
     /// Replicas that are at work, where a streaming engine says so.
     pub(crate) fn at_work(&self) -> Option<Replicas> {
         self.groups.iter().filter_map(|group| group.at_work).max().map(Replicas)
@@ -239,6 +246,7 @@ impl Group {
             group.slots = streaming.slots_per_executor.unwrap_or(0);
             group.at_work = streaming.executors;
             group.in_batches = true;
+            group.tasks = streaming.tasks;
         }
         group
     }
