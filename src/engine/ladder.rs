@@ -18,6 +18,8 @@ pub(crate) enum Ladder {
         partitions: u32,
         /// The counts.
         rungs: Vec<u32>,
+        /// They are not partitions, but tasks that a batch is split into.
+        tasks: bool,
     },
 }
 
@@ -36,6 +38,8 @@ impl Ladder {
         let Some(partitions) = look.partitions().filter(|partitions| *partitions > 0) else {
             return Self::Free;
         };
+        let tasks = look.tasks().filter(|tasks| *tasks > partitions);
+        let (partitions, tasks) = (tasks.unwrap_or(partitions), tasks.is_some());
         // With several slots each, n replicas work on partitions as n x slots of one slot would.
         let slots = look.slots();
         let rungs = match rules.partitions {
@@ -52,7 +56,12 @@ impl Ladder {
                 rungs
             }
         };
-        Self::Rungs { partitions, rungs }
+        Self::Rungs { partitions, rungs, tasks }
+    }
+
+    /// Whether the counts come from tasks, and not from partitions.
+    pub(crate) fn is_of_tasks(&self) -> bool {
+        matches!(self, Self::Rungs { tasks: true, .. })
     }
 
     /// The least rung of at least `count`, or the top.
@@ -193,9 +202,12 @@ mod tests {
         assert_eq!(Ladder::Free.sizes(2, 5, 24), [2, 3, 4, 5]);
         let many = Ladder::Free.sizes(1, u32::MAX, 24);
         assert!(many.len() <= 24 && many[0] == 1 && many.is_sorted_by(|a, b| a < b), "{many:?}");
-        let wide = Ladder::Rungs { partitions: 3000, rungs: shares(3000) }.sizes(1, 2000, 24);
+        let wide = Ladder::Rungs { partitions: 3000, rungs: shares(3000), tasks: false }.sizes(1, 2000, 24);
         assert!((12..=24).contains(&wide.len()) && wide.is_sorted_by(|a, b| a < b), "{wide:?}");
-        assert_eq!(Ladder::Rungs { partitions: 12, rungs: shares(12) }.sizes(2, 6, 24), [2, 3, 4, 6]);
+        assert_eq!(
+            Ladder::Rungs { partitions: 12, rungs: shares(12), tasks: false }.sizes(2, 6, 24),
+            [2, 3, 4, 6]
+        );
     }
 
     #[test]
@@ -205,7 +217,7 @@ mod tests {
 
     #[test]
     fn counts_find_their_rung() {
-        let ladder = Ladder::Rungs { partitions: 12, rungs: shares(12) };
+        let ladder = Ladder::Rungs { partitions: 12, rungs: shares(12), tasks: false };
         assert_eq!(ladder.at_least(Replicas(5)), Replicas(6));
         assert_eq!(ladder.at_least(Replicas(40)), Replicas(12));
         assert_eq!(ladder.at_least(Replicas(0)), Replicas(0));

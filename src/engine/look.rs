@@ -70,6 +70,8 @@ pub(crate) struct Group {
     pub(crate) slots: u32,
     /// Replicas that are at work, as the streaming engine says: one that is ready need not have joined yet.
     pub(crate) at_work: Option<u32>,
+    /// Tasks that a batch is split into, where they are more than partitions.
+    pub(crate) tasks: Option<u32>,
 }
 
 impl Look {
@@ -155,6 +157,11 @@ impl Look {
         self.groups.iter().map(|group| group.slots.max(1)).min().unwrap_or(1)
     }
 
+    /// Tasks that a batch is split into, where they are more than partitions.
+    pub(crate) fn tasks(&self) -> Option<u32> {
+        self.groups.iter().filter_map(|group| group.tasks).max()
+    }
+
     /// Replicas that are at work, where a streaming engine says so.
     pub(crate) fn at_work(&self) -> Option<Replicas> {
         self.groups.iter().filter_map(|group| group.at_work).max().map(Replicas)
@@ -235,6 +242,7 @@ impl Group {
         if let Some(streaming) = &reading.streaming {
             group.slots = streaming.slots_per_executor.unwrap_or(0);
             group.at_work = streaming.executors;
+            group.tasks = streaming.tasks;
         }
         group
     }

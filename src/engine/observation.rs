@@ -242,6 +242,8 @@ pub struct StreamingReading {
     pub executors: Option<u32>,
     /// Tasks that one of them runs at once; the least where they differ.
     pub slots_per_executor: Option<u32>,
+    /// Tasks that the widest stage of a batch is split into, where that is more than the topics have partitions.
+    pub tasks: Option<u32>,
     /// Tasks that run now.
     pub active_tasks: Option<u32>,
     /// Share of the executors' slots that was in use lately. No measure of spare: a small batch costs its tasks

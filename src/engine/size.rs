@@ -185,7 +185,7 @@ pub(crate) mod tests {
             price: 300.0,
             tuning: BALANCED,
             ready_age: 30.0,
-            ladder: Ladder::Rungs { partitions, rungs },
+            ladder: Ladder::Rungs { partitions, rungs, tasks: false },
             busiest_share: share,
             moving: false,
             unsettled: false,
