@@ -31,7 +31,7 @@ impl Ladder {
         match division {
             Division::Even if !by_lag => return Self::Free,
             Division::Parts(parts) if parts > 0 && !by_lag => {
-                return Self::Rungs { partitions: parts, rungs: shares(parts) };
+                return Self::Rungs { partitions: parts, rungs: shares(parts), tasks: false };
             }
             Division::Even | Division::Parts(_) | Division::Partitions => {}
         }
