@@ -5,6 +5,9 @@ use super::observation::{
 };
 use crate::policy::units::{Replicas, records_covering, records_f64};
 
+/// Tasks beyond so many bound nobody.
+const MOST_TASKS: u32 = 100_000;
+
 /// Ages that can be, in seconds: up to three centuries.
 const PLAUSIBLE_AGES: std::ops::RangeInclusive<f64> = 0.0..=1e10;
 
@@ -70,10 +73,21 @@ pub(crate) struct Group {
     pub(crate) slots: u32,
     /// Replicas that are at work, as the streaming engine says: one that is ready need not have joined yet.
     pub(crate) at_work: Option<u32>,
-    /// Whether work is done in batches, and a look tells the pace of the last ones.
-    pub(crate) in_batches: bool,
+    /// Where work is done in batches, what is known of them. A look tells the pace of the last ones then.
+    pub(crate) batches: Option<Batches>,
     /// Tasks that a batch is split into, where they are more than partitions.
     pub(crate) tasks: Option<u32>,
+}
+
+/// Batches in figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Batches {
+    /// Seconds between two triggers; 0: as soon as possible.
+    pub(crate) trigger: f64,
+    /// Seconds that the last one took.
+    pub(crate) seconds: Option<f64>,
+    /// Share of their time that the replicas have lately spent in its tasks.
+    pub(crate) busy_share: Option<f64>,
 }
 
 impl Look {
@@ -161,7 +175,7 @@ impl Look {
 
     /// Tasks that a batch is split into, where they are more than partitions.
     pub(crate) fn tasks(&self) -> Option<u32> {
-        self.groups.iter().filter_map(|group| group.tasks).max()
+        self.groups.iter().filter_map(|group| group.tasks).max().map(|tasks| tasks.min(MOST_TASKS))
     }
 
     /// Replicas that are at work, where a streaming engine says so.
@@ -183,7 +197,7 @@ impl Look {
         };
         let consumed = sum(self.groups.iter().map(|group| group.consumed));
         let waits = self.sizing_backlog().unwrap_or(0.0);
-        let in_batches = self.groups.iter().any(|group| group.in_batches);
+        let in_batches = self.groups.iter().any(|group| group.batches.is_some());
         match (consumed, serving) {
             (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
             _ if stopped => over,
@@ -245,7 +259,11 @@ impl Group {
         if let Some(streaming) = &reading.streaming {
             group.slots = streaming.slots_per_executor.unwrap_or(0);
             group.at_work = streaming.executors;
-            group.in_batches = true;
+            group.batches = Some(Batches {
+                trigger: streaming.trigger_seconds,
+                seconds: streaming.batch.as_ref().and_then(|batch| batch.seconds),
+                busy_share: streaming.busy_share,
+            });
             group.tasks = streaming.tasks;
         }
         group

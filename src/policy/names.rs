@@ -89,6 +89,7 @@ pub(crate) fn no_secret_options(
             "master_key",
             "access_key",
             "service_account_key",
+            "customer_key",
         ]
         .iter()
         .any(|word| key.contains(word))

@@ -89,7 +89,10 @@ pub(crate) fn read(directory: &Path, back: Duration) -> Result<Standing, Unknown
         offsets(&text(&path)?, &path.display().to_string())
     };
     let before = picked.before.and_then(|(batch, at)| Some((batch, at, of(batch).ok()?)));
-    Ok(picked.standing(of(picked.batch)?, planned, before, directory.join("state").is_dir()))
+    let state = directory.join("state");
+    // Unknown is not stateless: its tasks may be what the size rests on.
+    let stateful = state.try_exists().map_err(|error| unreadable(&state, &error))?;
+    Ok(picked.standing(of(picked.batch)?, planned, before, stateful))
 }
 
 /// The batches that count.

@@ -21,6 +21,9 @@ use reqwest::Url;
 use super::{LONGEST, Standing, Unknown, committed, offsets, pick};
 use crate::policy::settings::ObjectStoreOptions;
 
+/// How the crate begins to tell of an answer that is none.
+const ANSWERED: &str = "non-2xx status code: ";
+
 type Options = BTreeMap<String, String>;
 
 /// Where an application's checkpoints lie.
@@ -77,9 +80,12 @@ impl Objects {
             None => None,
         };
         let state = Path::from(format!("{top}/state"));
-        let stateful = store.list_with_delimiter(Some(&state)).await;
-        let stateful =
-            stateful.is_ok_and(|found| !found.common_prefixes.is_empty() || !found.objects.is_empty());
+        let stateful = match store.list_with_delimiter(Some(&state)).await {
+            Ok(found) => !found.common_prefixes.is_empty() || !found.objects.is_empty(),
+            Err(Error::NotFound { .. }) => false,
+            // Unknown is not stateless: its tasks may be what the size rests on.
+            Err(error) => return Err(unknown(&shown("state"), &error)),
+        };
         Ok(picked.standing(plan, plans.last().map(|(number, _)| *number), before, stateful))
     }
 
@@ -196,7 +202,16 @@ fn cause(error: &Error) -> String {
             while let Some(next) = last.source() {
                 last = next;
             }
-            let text: String = last.to_string().chars().take(120).collect();
+            let text = last.to_string();
+            if let Some((_, answer)) = text.split_once(ANSWERED) {
+                // What follows the status is the store's own text, and may show who asked.
+                return match answer.split(':').next().unwrap_or_default().trim() {
+                    status if status.starts_with("403") => "these credentials may not".to_owned(),
+                    status if status.starts_with("401") => "no valid credentials".to_owned(),
+                    status => format!("the store answers {status}"),
+                };
+            }
+            let text: String = text.chars().take(120).collect();
             if text.contains("://") || text.contains('?') || text.contains('=') {
                 "the store cannot be reached, or answers as none does".to_owned()
             } else {
@@ -371,6 +386,14 @@ mod tests {
             assert!(signed.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/"), "{signed}");
             assert!(!format!("{request:?}").contains("hunter2"));
         }
+        Mock::given(path("/lake"))
+            .and(query_param("prefix", "spark/orders/state/"))
+            .respond_with(ResponseTemplate::new(403))
+            .with_priority(2)
+            .mount(&server)
+            .await;
+        let unsure = objects.read("orders", Duration::ZERO).await.unwrap_err().to_string();
+        assert!(unsure.starts_with("s3://lake/spark/orders/state cannot be read"), "{unsure}");
         Mock::given(path("/lake"))
             .respond_with(ResponseTemplate::new(403))
             .with_priority(1)
