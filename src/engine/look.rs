@@ -178,6 +178,11 @@ impl Look {
         self.groups.iter().filter_map(|group| group.tasks).max().map(|tasks| tasks.min(MOST_TASKS))
     }
 
+    /// Whether work is done in batches.
+    pub(crate) fn in_batches(&self) -> bool {
+        self.groups.iter().any(|group| group.batches.is_some())
+    }
+
     /// Replicas that are at work, where a streaming engine says so.
     pub(crate) fn at_work(&self) -> Option<Replicas> {
         self.groups.iter().filter_map(|group| group.at_work).max().map(Replicas)
@@ -197,12 +202,11 @@ impl Look {
         };
         let consumed = sum(self.groups.iter().map(|group| group.consumed));
         let waits = self.sizing_backlog().unwrap_or(0.0);
-        let in_batches = self.groups.iter().any(|group| group.batches.is_some());
         match (consumed, serving) {
             (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
             _ if stopped => over,
             // Commits hide a little of what was done.
-            (Some(consumed), Some(serving)) if !in_batches && waits > 2.0 * serving => {
+            (Some(consumed), Some(serving)) if !self.in_batches() && waits > 2.0 * serving => {
                 let lost = over - consumed / serving;
                 if lost > 0.1 * over { lost.min(over) } else { 0.0 }
             }

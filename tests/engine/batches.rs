@@ -115,9 +115,11 @@ fn without_figures_of_the_batches_they_stay() {
 }
 
 #[test]
-fn workers_that_are_needed_stay() {
+fn batches_without_time_to_spare_take_no_worker_away() {
     let made = run(flat(130), 3600, |_| {});
-    assert_eq!(made.moves, [], "{:?}", made.why.first().map(|why| &why.sentence));
+    // After half an hour of calm one is taken to learn, as everywhere; three still end each batch in time.
+    assert!(made.why.iter().all(|why| why.reason == Reason::Probing), "{:?}", made.moves);
+    assert!(made.moves.iter().all(|(second, ..)| *second > 1800), "{:?}", made.moves);
     assert!(made.longest <= 10, "{} s", made.longest);
 }
 
