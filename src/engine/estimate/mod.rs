@@ -194,8 +194,9 @@ pub(crate) fn believe(
         memory.margin.bound(&tuning, (rate, drift), reach, now)
     });
     let division = seen.target.binding.as_ref().map_or(Division::Partitions, |binding| binding.division);
+    let ladder = Ladder::of(rules, look, division);
     // What lies in which partition tells nothing of work that is divided anew.
-    let by_partitions = division == Division::Partitions;
+    let by_partitions = division == Division::Partitions && !ladder.is_of_tasks();
     let share = known(look.busiest_share());
     let smoothed = match (memory.rate.share, share) {
         (Some(before), Some(now)) => Some(before + SHARE_WEIGHT * (now - before)),
@@ -225,7 +226,7 @@ pub(crate) fn believe(
         price: memory.cost.price(&tuning),
         tuning,
         ready_age: ready_age(rules, memory),
-        ladder: Ladder::of(rules, look, division),
+        ladder,
         busiest_share: if by_partitions { smoothed } else { Some(0.0) },
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving,
