@@ -194,7 +194,8 @@ pub(crate) fn believe(
         memory.margin.bound(&tuning, (rate, drift), reach, now)
     });
     let division = seen.target.binding.as_ref().map_or(Division::Partitions, |binding| binding.division);
-    let ladder = Ladder::of(rules, look, division);
+    let fill = seen.target.binding.as_ref().and_then(|binding| binding.fill);
+    let ladder = Ladder::of(rules, look, division).filling(fill);
     // What lies in which partition tells nothing of work that is divided anew.
     let by_partitions = division == Division::Partitions && !ladder.is_of_tasks();
     let share = known(look.busiest_share());
