@@ -54,10 +54,8 @@ async fn follow(case: Case, line: Line) -> Result<()> {
     let mut driver = Driver::start(case.tools(), &dir, &master, &query).await?;
     eventually("the query has committed a batch", || async { Ok(driver.committed().then_some(())) }).await?;
     let mut setup = case.setup().await?;
-    let mut connection = driver.connection();
-    if by_master {
-        connection["master"] = json!(master.web());
-    }
+    let further = if by_master { json!({"master": master.web()}) } else { json!({}) };
+    let connection = with(&driver.connection(), &further);
     setup.connections = with(&setup.connections, &json!({"spark": {"app": connection}}));
     let daemon = Daemon::start(setup).await?;
     let decide = |mode: &str| daemon.policies("spark.yaml", &policy(Some(name), name, &spec(name, mode)));

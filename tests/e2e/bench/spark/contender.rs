@@ -85,7 +85,7 @@ impl Contender {
         })
         .await?;
         // Everything else is left to its default.
-        let mut spec = json!({
+        let spec = json!({
             "mode": "Apply",
             "target": {"scaleTargetRef": {"kind": "Deployment", "name": WORKERS}},
             "sources": [{"spark": {
@@ -95,10 +95,9 @@ impl Contender {
             "objective": {"maxLag": format!("{}s", course.objective())},
             "minReplicas": LEAST, "maxReplicas": MOST,
         });
-        if self == Self::Tidegate {
-            // What a core does in 20 ms per record, less a tenth.
-            spec["capacityPerReplica"] = json!(TOLD);
-        }
+        // What a core does in 20 ms per record, less a tenth.
+        let told = if self == Self::Tidegate { json!({"capacityPerReplica": TOLD}) } else { json!({}) };
+        let spec = with(&spec, &told);
         daemon.policies("bench.yaml", &policy(Some(&home.name), WORKERS, &spec))?;
         daemon.turns_pass(&home.name, WORKERS, 0).await?;
         Ok(Some(daemon))
