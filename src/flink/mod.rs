@@ -13,7 +13,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-pub(crate) use self::answers::Requirements;
+pub(crate) use self::answers::{Requirements, TaskManager};
 use self::client::Client;
 pub(crate) use self::graph::{Cap, Division, Graph, Portion};
 pub(crate) use self::resource::{Finder, OVERRIDES, Obstacle, Overrides, Resource, api, spelt_overrides};
@@ -22,6 +22,7 @@ pub(crate) use self::sight::tests::sight as recorded;
 pub(crate) use self::sight::{Manner, Phase, Sight};
 pub(crate) use self::watch::JobWatch;
 use self::watch::Way;
+pub(crate) use self::work::Work;
 use crate::policy::settings::{FlinkConnection, Limits, Settings};
 use crate::policy::source::SourceSpec;
 

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::flink::{COST, NEWEST, OLDER, PARTITIONS, Stage};
+use super::flink::{COST, NEWEST, OLDER, PARTITIONS, Stage, order};
 use crate::support::daemon::at;
 use crate::support::flink::{APPLICATION, Flink, Layout, Order};
 use crate::support::flink_operator::{OVERRIDES, Operator, Subject};
@@ -71,7 +71,7 @@ pub(super) async fn starts_without_what_is_kept(case: Case) -> Result<()> {
 }
 
 /// An application's JobManager is killed in the midst of a rescale, and started anew from the last checkpoint, as the
-/// operator does it. The job ends up with what it was given, and with its state.
+/// operator does it. The job ends up with at least what it was given, and with its state.
 async fn the_jobmanager_is_killed(case: Case, line: &'static str) -> Result<()> {
     let stage = application(&case, line, &[4, 4], &[], 700).await?;
     stage.flink.runs(APPLICATION, 2).await?;
@@ -91,19 +91,26 @@ async fn the_jobmanager_is_killed(case: Case, line: &'static str) -> Result<()> 
     let checkpoint = stage.flink.checkpoint(APPLICATION)?;
     let from = if line == NEWEST { "execution.state-recovery.path" } else { "execution.savepoint.path" };
     stage.flink.launch(&[(from, &checkpoint.display().to_string()), (OVERRIDES, &kept)])?;
-    let most = asked.last().copied().context("nothing was kept")?;
-    stage.flink.runs(APPLICATION, u32::try_from(most)?).await?;
-    becomes("what the job is asked for", asked.clone(), || stage.flink.asked(APPLICATION)).await?;
-    let log = fs::read_to_string(case.path("daemon/tidegate.log"))?;
+    let again = eventually("the job has at least what it had", || async {
+        let again = stage.flink.asked(APPLICATION).await?;
+        Ok(asked.iter().zip(&again).all(|(before, after)| after >= before).then_some(again))
+    })
+    .await?;
+    let most = again.iter().max().copied().context("nothing is asked for")?;
+    eventually("the job runs so", || async {
+        Ok((u64::from(stage.flink.parallelism(APPLICATION).await?) >= most).then_some(()))
+    })
+    .await?;
+    let given_back = fs::read_to_string(case.path("daemon/tidegate.log"))?.contains(GIVEN_BACK);
+    let (moves, doing) = (stage.moves()?, operator.doing());
+    ensure!(moves.iter().all(|(from, to)| to > from), "it moved down: {moves:?}");
     ensure!(
-        log.contains(GIVEN_BACK) == (line == NEWEST),
+        given_back == (line == NEWEST),
         "it was {}given back, by Flink {line}",
         if line == NEWEST { "not " } else { "" }
     );
-    let (moves, doing) = (stage.moves()?, operator.doing());
-    ensure!(moves.iter().all(|(from, to)| to > from), "it moved down: {moves:?}");
     ensure!((doing.redeploys, doing.rescales) == (0, 0), "the operator acted: {doing:?}");
-    case.figure(&format!("Flink {line}: killed at {asked:?}, moves {moves:?}, runs so again"));
+    case.figure(&format!("Flink {line}: killed at {asked:?}, moves {moves:?}, at {again:?} again"));
     stage.nothing_was_lost().await?;
     stage.daemon.alive()
 }
@@ -180,5 +187,42 @@ pub(super) async fn reactive(case: Case) -> Result<()> {
     stage.flink.runs(APPLICATION, 2).await?;
     case.figure(&format!("TaskManagers 1 -> {up} -> 1; moves {:?}", stage.moves()?));
     stage.nothing_was_lost().await?;
+    stage.daemon.alive()
+}
+
+/// A plain session cluster whose TaskManagers a Deployment keeps: more of them come before the job is asked to use
+/// them, and those that it has left go, the idle ones and no others: the job never fails.
+pub(super) async fn on_a_workload_of_taskmanagers(case: Case) -> Result<()> {
+    let bootstrap = case.kafka().await?.bootstrap();
+    case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
+    let options = &[("jobmanager.scheduler", Some("adaptive"))];
+    let layout = Layout { line: NEWEST, slots: &[], options, application: None };
+    let flink = Flink::start(case.tools(), &case.path("flink"), layout).await?;
+    let home = case.home().await?;
+    home.deploy("workers", &flink.image(NEWEST, 2), 1).await?;
+    flink.has_slots(2).await?;
+    let load = Load::start(&bootstrap, case.name, PARTITIONS, 200)?;
+    let job = flink.submit(&order(case.name, &bootstrap, 2)).await?;
+    let stage = Stage::at(&case, home, flink, job, load).await?;
+    let target = json!({"cluster": "main", "job": case.name, "taskManagers": {"name": "workers"}});
+    stage.policy(&json!({"target": {"flinkCluster": target}, "capacityPerReplica": 180}))?;
+    stage.is_trusted().await?;
+    stage.load.set(700);
+    let up = stage.is_asked_for_more().await?;
+    let made = stage.home.replicas("workers").await?;
+    ensure!(made >= i32::try_from(up.div_ceil(2))?, "{up} slots were asked for, of {made} TaskManagers");
+    let turns = stage.daemon.journal(case.name, case.name)?;
+    ensure!(
+        turns.iter().any(|turn| turn.outcome.get("deferred").is_some()),
+        "the job was asked before there were slots"
+    );
+    stage.runs_above(2).await?;
+    stage.load.set(60);
+    becomes("the TaskManagers", 1, || stage.home.replicas("workers")).await?;
+    stage.nothing_was_lost().await?;
+    let failures = stage.flink.get(&format!("/jobs/{}/exceptions", stage.job)).await?;
+    let entries = at(&failures, "/exceptionHistory/entries").as_array().map(Vec::len);
+    ensure!(entries == Some(0), "the job failed: {failures}");
+    case.figure(&format!("TaskManagers 1 -> {made} -> 1; moves {:?}", stage.moves()?));
     stage.daemon.alive()
 }

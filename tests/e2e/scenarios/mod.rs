@@ -76,7 +76,7 @@ scenarios! {
     // Its runs are short: on a busy machine they do not take the same time twice, and the bounds follow.
     "spark-history": 2, spark_history::bounds_from_real_runs, by_name;
     // Spark's older line is installed on request.
-    "spark-workers-3.5": 3, spark::on_the_older_line, by_name;
+    "spark-workers-older": 3, spark::on_the_older_line, by_name;
     "spark-answers": 2, spark_lines::record, by_name;
     "flink-slots": 2, flink::too_few_slots;
     "flink-deployment": 2, flink_operator::in_place;
@@ -84,6 +84,7 @@ scenarios! {
     "flink-application": 2, flink_application::starts_without_what_is_kept;
     "flink-application-older": 2, flink_application::starts_with_what_is_kept;
     "flink-reactive": 2, flink_application::reactive;
+    "flink-workload": 2, flink_application::on_a_workload_of_taskmanagers, by_name;
     "flink-session-job": 2, flink_application::session_job;
     "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
