@@ -188,9 +188,6 @@ pub(crate) fn believe(
     let rate = known(arrivals(rules, memory, look, now));
     let overdue = usable && look.overdue(rules.window().as_secs_f64()) == Some(true);
     since(&mut memory.overdue_since, overdue, now);
-    if fresh && let Some(sample) = memory.rate.newest() {
-        memory.season.note(sample);
-    }
     let (reach, tuning) = (horizon(rules, memory), Tuning::of(rules));
     let anticipated = rate.map(|rate| {
         let drift = memory.rate.drift();
@@ -313,7 +310,9 @@ fn count(rules: &Rules, memory: &mut Memory, seen: &Observation, look: &Look) ->
         let steady = f64::from(memory.steady_looks) >= 2.0 + late(rules, memory) / seconds;
         let replicas = look.at_work().or(ready).filter(|ready| ready.0 > 0 && steady);
         let per_replica = sum(|group| group.consumed).zip(replicas).map(|(all, by)| all / by.as_f64());
-        memory.rate.push(Sample { at: sampled, seconds, arrived, per_replica });
+        let sample = Sample { at: sampled, seconds, arrived, per_replica };
+        memory.season.note(&sample);
+        memory.rate.push(sample);
     }
     true
 }

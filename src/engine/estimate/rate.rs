@@ -162,11 +162,6 @@ impl RateMemory {
         most
     }
 
-    /// The latest sample.
-    pub(crate) fn newest(&self) -> Option<&Sample> {
-        self.samples.back()
-    }
-
     /// Records per second and replica that were processed without a break: the mean over the last [`WINDOW`], or over
     /// as much of it as there is. `None` before `least` seconds have been seen.
     pub(crate) fn usual_per_replica(&self, least: f64) -> Option<f64> {
