@@ -13,7 +13,8 @@ use super::answers::{
     CheckpointConfig, Checkpoints, Config, Exceptions, Failure, Greatest, Job, Jobs, Name, Overview,
     Requirements, Summed,
 };
-use super::sight::{CLOCKS, Sight, position_of};
+use super::rescales::{self, Rescale};
+use super::sight::{CLOCKS, Sight, position_of, version};
 use super::work::Work;
 use super::{Client, FlinkError};
 
@@ -24,12 +25,17 @@ const NAMES: usize = 2500;
 /// A checkpoint interval as long as this is Flink's word for none.
 const NO_INTERVAL: i64 = i64::MAX / 2;
 
-/// What stays as it is for as long as a job keeps its id.
+/// The first Flink whose JobManagers tell of rescales.
+const TELLS_OF_RESCALES: (u32, u32) = (2, 3);
+
+/// What is kept of a job for as long as it keeps its id.
 #[derive(Debug, Clone)]
 pub(super) struct Fixed {
     pub(super) jid: String,
     config: Config,
     interval: Option<i64>,
+    /// The last rescale that was asked for, where the JobManager tells of them.
+    rescale: Option<Rescale>,
 }
 
 /// Which job of a JobManager is looked at.
@@ -67,6 +73,9 @@ pub(super) async fn look(
     let positions = positions(client, &path, &names).await?;
     let failure = if works(&job) { None } else { failure(client, &path).await? };
     let checkpoints: Option<Checkpoints> = optional(client.get(&format!("{path}/checkpoints"), &[]).await)?;
+    if version(&overview.flink_version).is_some_and(|version| version >= TELLS_OF_RESCALES) {
+        known.rescale = rescales::last(client, &path, known.rescale.take()).await?;
+    }
     Ok(Sight {
         at: now,
         fresh_at: now,
@@ -76,7 +85,8 @@ pub(super) async fn look(
         config: known.config.clone(),
         interval: known.interval,
         failure,
-        checkpoint: checkpoints.and_then(|all| all.latest.completed).map(|one| one.trigger_timestamp),
+        checkpoints,
+        rescale: known.rescale.clone(),
         // Counters of tasks that have been replaced meanwhile say nothing.
         positions: if primer.timestamps == job.timestamps { positions } else { BTreeMap::new() },
         partitions: names
@@ -126,7 +136,7 @@ async fn learn(client: &Client, jid: &str) -> Result<Fixed, FlinkError> {
     let checkpoints: Option<CheckpointConfig> =
         optional(client.get(&format!("/jobs/{jid}/checkpoints/config"), &[]).await)?;
     let interval = checkpoints.map(|config| config.interval).filter(|interval| *interval < NO_INTERVAL);
-    Ok(Fixed { jid: jid.to_owned(), config, interval })
+    Ok(Fixed { jid: jid.to_owned(), config, interval, rescale: None })
 }
 
 /// Whether every task does its work.
@@ -142,7 +152,7 @@ async fn failure(client: &Client, path: &str) -> Result<Option<Failure>, FlinkEr
 }
 
 /// What may be missing without harm: a refusal is as good as nothing.
-fn optional<T>(answer: Result<Option<T>, FlinkError>) -> Result<Option<T>, FlinkError> {
+pub(super) fn optional<T>(answer: Result<Option<T>, FlinkError>) -> Result<Option<T>, FlinkError> {
     match answer {
         Err(FlinkError::Refused(_)) => Ok(None),
         other => other,
@@ -235,3 +245,6 @@ fn parts(names: &[String]) -> Vec<String> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests;
