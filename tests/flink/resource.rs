@@ -124,6 +124,7 @@ async fn the_object_is_written_at_the_version_that_it_has() {
     let fake = Fake::default().on(READ, 200, kept);
     let target = actuator(&manager, &fake);
     let fence = target.observe(now()).await.fence.unwrap();
+    target.tend(now()).await.unwrap();
     target.apply(&change(4), &fence).await.unwrap();
     assert_eq!(fake.writes(), []);
 }
@@ -216,6 +217,20 @@ async fn a_job_that_begins_anew_is_given_back_what_it_had() {
     turn(45).await;
     assert_eq!(manager.sent(), [given.clone(), given], "another life");
     assert_eq!(fake.writes(), []);
+}
+
+/// What was decided for a job that has lost what it had is not carried out: it is given back first, once.
+#[tokio::test]
+async fn what_was_lost_is_given_back_before_anything_else_is_asked_for() {
+    let manager = JobManager::recorded("2.2").await;
+    let kept = with_ours(deployment(&manager, "70"), &format!("{SOURCE}:4,{WORK}:4"));
+    let fake = Fake::default().on(READ, 200, kept).on(WRITE, 200, json!({}));
+    let actuator = actuator(&manager, &fake);
+    let fence = actuator.observe(now()).await.fence.unwrap();
+    assert_eq!(actuator.apply(&change(3), &fence).await, Err(ActuateError::Conflict));
+    assert_eq!(manager.sent(), [asked(&manager, 4)]);
+    actuator.apply(&change(3), &fence).await.unwrap();
+    assert_eq!(manager.sent(), [asked(&manager, 4), asked(&manager, 3)]);
 }
 
 #[rstest]

@@ -5,6 +5,7 @@ mod cli;
 mod plants;
 mod presets;
 mod traces;
+mod tuning;
 mod words;
 
 use proptest::prelude::*;

@@ -218,6 +218,8 @@ impl JobActuator {
         let requirements = requirements.unwrap_or(&fence.resource_version);
         self.still_stands(job, object, &sight).await?;
         match Route::of(&sight) {
+            // What was decided for a job that has lost what it had is decided again once that is given back.
+            Ok(Route::InPlace) if self.restore(job, &sight).await? => Err(ActuateError::Conflict),
             Ok(Route::InPlace) => {
                 self.rescale(job, &sight, change.replicas, (&fence.uid, requirements)).await
             }
@@ -251,8 +253,7 @@ impl JobActuator {
             Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, since: sight.now(), told: false });
         if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
             // The job has it; what follows is for the next one.
-            let life = sight.life();
-            *lock(&self.kept) = Kept { life: Some((life.0.to_owned(), life.1)), owed: Some(wanted) };
+            *lock(&self.kept) = Kept { life: Some(life(sight)), owed: Some(wanted) };
             self.settle_owed(job).await;
         }
         Ok(())
@@ -361,20 +362,30 @@ impl JobActuator {
         if !in_place || self.hold(&sight, &route, now).is_some() {
             return Ok(());
         }
-        let life = Some((sight.life().0.to_owned(), sight.life().1));
-        if lock(&self.kept).life == life {
+        if lock(&self.kept).life == Some(life(&sight)) {
             self.settle_owed(job).await;
             return Ok(());
         }
-        if let Some(wanted) = sight.given_back(&keep::ours(resource))
-            && let Some((jid, version)) = sight.version()
-        {
-            self.still_stands(job, resource.version().as_deref(), &sight).await?;
-            self.require(job, &wanted, (&jid, &version)).await?;
+        self.restore(job, &sight).await.map(|_| ())
+    }
+
+    /// Gives a life of the job that is new to us what its object keeps, once; whether there was anything to give.
+    async fn restore(&self, job: &JobWatch, sight: &Sight) -> Result<bool, ActuateError> {
+        let life = Some(life(sight));
+        let Some(resource) = sight.resource().filter(|resource| keeps(sight, resource)) else {
+            return Ok(false);
+        };
+        if lock(&self.kept).life == life {
+            return Ok(false);
+        }
+        let due = sight.given_back(&keep::ours(resource)).zip(sight.version());
+        if let Some((wanted, (jid, version))) = &due {
+            self.still_stands(job, resource.version().as_deref(), sight).await?;
+            self.require(job, wanted, (jid, version)).await?;
             tracing::info!("flink {}: given back what it had before it was started anew", self.label);
         }
         *lock(&self.kept) = Kept { life, owed: None };
-        Ok(())
+        Ok(due.is_some())
     }
 }
 
@@ -384,6 +395,12 @@ fn hold_of(obstacle: Obstacle) -> TargetHold {
         Obstacle::Lasting(problem) => TargetHold::Unfit { problem },
         Obstacle::Passing(what) => TargetHold::Unsettled { what },
     }
+}
+
+/// Which run of which job, by the moment that it began at.
+fn life(sight: &Sight) -> (String, Option<i64>) {
+    let (jid, since) = sight.life();
+    (jid.to_owned(), since)
 }
 
 /// Why the operator's object says that its job is left alone.

@@ -35,7 +35,8 @@ pub(super) fn svg(contenders: &[&str], columns: &[Column<'_>]) -> String {
     let (width, height) = (LEFT + shown * (WIDTH + GAP), TOP + 2.0 * (HEIGHT + GAP));
     let mut inner = vec![format!("<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>")];
     let mut x = LEFT;
-    for (name, colour) in contenders.iter().zip(COLOURS) {
+    let ran = |place: usize| columns.iter().any(|column| column.lines.iter().any(|line| line.place == place));
+    for (_, (name, colour)) in contenders.iter().zip(COLOURS).enumerate().filter(|(place, _)| ran(*place)) {
         inner.push(format!("<rect x=\"{x}\" y=\"8\" width=\"14\" height=\"4\" fill=\"{colour}\"/>"));
         inner.push(text(x + 20.0, 14.0, name));
         x += 120.0;

@@ -83,7 +83,8 @@ fn versions(tools: &Tools) -> Result<String> {
     let keda = fs::read_to_string(tools.keda_definitions().with_file_name("version")).unwrap_or_default();
     let kafka = bench::jar_version(&tools.kafka(), "kafka-clients")?;
     let kube = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/tools/kube/go.mod"))?;
-    let kube = kube.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")).unwrap_or("?");
+    let kube = kube.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "));
+    let kube = kube.and_then(|rest| rest.split_whitespace().next()).unwrap_or("?");
     Ok(format!(
         "KEDA {}, Kubernetes {kube}, Kafka {kafka}, Tidegate {}",
         keda.trim(),
