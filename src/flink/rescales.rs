@@ -27,7 +27,8 @@ struct Latest {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Rescale {
-    rescale_uuid: String,
+    #[serde(rename = "rescaleUuid")]
+    uuid: String,
     trigger_cause: Option<String>,
     /// Milliseconds since 1970, by the JobManager's clock.
     start_timestamp_in_millis: i64,
@@ -75,10 +76,10 @@ pub(super) async fn last(
     let latest = overview.and_then(|overview| overview.latest.completed);
     let asked_for = latest.filter(|one| one.trigger_cause.as_deref() == Some(ASKED_FOR));
     let Some(latest) = asked_for else { return Ok(known) };
-    if known.as_ref().is_some_and(|known| known.rescale_uuid == latest.rescale_uuid) {
+    if known.as_ref().is_some_and(|known| known.uuid == latest.uuid) {
         return Ok(known);
     }
-    let details = format!("{path}/details/{}", latest.rescale_uuid);
+    let details = format!("{path}/details/{}", latest.uuid);
     Ok(optional(client.get(&details, &[]).await)?.or(known))
 }
 
@@ -91,7 +92,7 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
-    /// Restarting and CreatingExecutionGraph; the wait for a checkpoint before is none of it.
+    /// `Restarting` and `CreatingExecutionGraph`; the wait for a checkpoint before is none of it.
     #[test]
     fn the_stop_is_what_no_task_worked_in() {
         let (all, stopped) = recorded().took().unwrap();

@@ -200,12 +200,12 @@ impl JobWatch {
     pub(crate) async fn checkpoint(&self, jid: &str, patience: f64) {
         let Some(cluster) = self.board().cluster.clone() else { return };
         let path = format!("/jobs/{jid}/checkpoints");
-        let asked = cluster.client.post(&path, &json!({"checkpointType": "CONFIGURED"})).await;
-        let request: Triggered = match asked {
-            Ok(Some(request)) => request,
-            Ok(None) => return,
-            Err(error) => return tracing::info!("flink {}: no checkpoint was taken: {error}", self.label()),
-        };
+        let asked: Result<Option<Triggered>, FlinkError> =
+            cluster.client.post(&path, &json!({"checkpointType": "CONFIGURED"})).await;
+        if let Err(error) = &asked {
+            tracing::info!("flink {}: no checkpoint was taken: {error}", self.label());
+        }
+        let Ok(Some(request)) = asked else { return };
         let path = format!("{path}/{}", request.request_id);
         let done = async {
             loop {

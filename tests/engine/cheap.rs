@@ -146,7 +146,7 @@ fn moves_are_budgeted_by_the_hour(#[case] allowed: u32) {
     run_edited(&mut run, &mut plant, &rules, 2 * 3600, load, |second, seen| told(load(second), seen));
     for (second, ..) in &run.moves {
         let hour = run.moves.iter().filter(|other| (*second..second + 3600).contains(&other.0)).count();
-        assert!(hour <= allowed as usize, "{hour} of {allowed}\n{}", run.table());
+        assert!(hour <= usize::try_from(allowed).unwrap(), "{hour} of {allowed}\n{}", run.table());
     }
     let held = run.decisions.iter().find(|one| one.reason == Reason::BudgetExhausted);
     let held = held.unwrap_or_else(|| panic!("{}", run.table()));

@@ -131,8 +131,9 @@ async fn a_move_that_the_checkpoints_do_not_bear_is_taken_back(#[case] completed
     }
     since(100, 10, completed);
     moved.turn(100).await;
+    assert_eq!(moved.sent() > 1, back);
     if !back {
-        return assert_eq!(moved.sent(), 1);
+        return;
     }
     moved.is_taken_back();
     moved.asks(2);
