@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod flink;
 pub mod hpa;
 pub mod owners;
+mod pods;
 pub mod progress;
 pub mod quantity;
 mod reading;
@@ -31,7 +32,7 @@ use self::spark::running::RunningApplication;
 use self::spark::workers::Workers;
 use crate::engine::Change;
 use crate::engine::observation::{Fence, TargetReading};
-use crate::flink::{Clusters, Manner};
+use crate::flink::{Clusters, Manner, Work};
 use crate::policy::source::{SourceSpec, SparkQuery};
 use crate::policy::target::{
     HpaTarget, Rung, ScaleTargetRef, ScheduledSparkTarget, SparkClusterTarget, SparkTarget, TargetSpec,
@@ -124,7 +125,8 @@ impl Actuators {
     /// It knows who took a target's replicas from us, so keep it for as long as the policy names that
     /// target, or hand its [`Actuator::tenure`] to the next one: without, whoever changed them last is taken
     /// over at once.
-    pub fn for_policy(&self, policy: &Policy, tenure: Tenure) -> Arc<dyn Actuator> {
+    pub fn for_policy(&self, policy: &Policy, mut tenure: Tenure) -> Arc<dyn Actuator> {
+        let learnt = tenure.learnt.take();
         match &policy.target {
             TargetSpec::ScaleTargetRef(target) => {
                 let (namespace, interval) = (policy.id.namespace.clone(), policy.rules.interval);
@@ -143,11 +145,16 @@ impl Actuators {
             }
             TargetSpec::FlinkCluster(target) => {
                 let label = format!("{}/{}", target.cluster, target.job);
-                Arc::new(self.for_flink(policy, label, (&target.exclude, target.vertices)))
+                let fleet = target.task_managers.as_ref().map(|workload| {
+                    let (namespace, interval) = (policy.id.namespace.clone(), policy.rules.interval);
+                    let scale = self.for_scale(namespace, workload.scale(), interval, tenure);
+                    flink::Fleet::new(&self.client, scale)
+                });
+                Arc::new(self.for_flink(policy, label, (&target.exclude, target.vertices), (fleet, learnt)))
             }
             TargetSpec::FlinkDeployment(target) | TargetSpec::FlinkSessionJob(target) => {
                 let label = format!("{}/{}", policy.target.kind(), target.name);
-                Arc::new(self.for_flink(policy, label, (&target.exclude, target.vertices)))
+                Arc::new(self.for_flink(policy, label, (&target.exclude, target.vertices), (None, learnt)))
             }
             TargetSpec::ScheduledSparkApplication(ScheduledSparkTarget { name, .. }) => {
                 let app = (spark::Kind::Scheduled, name.as_str());
@@ -189,13 +196,17 @@ impl Actuators {
         policy: &Policy,
         label: String,
         (exclude, vertices): (&[String], Vertices),
+        (fleet, learnt): (Option<flink::Fleet>, Option<Work>),
     ) -> flink::JobActuator {
         let namespace = &policy.id.namespace;
         let job = policy.target.flink().ok_or_else(String::new);
         let job = job.and_then(|job| self.flink.watch(namespace, &job));
+        if let (Ok(job), Some(learnt)) = (&job, learnt) {
+            job.recall(learnt);
+        }
         let keeper = flink::Keeper::new(self.client.clone(), namespace);
         let manner = Manner { exclude: exclude.to_vec(), uniform: vertices == Vertices::Uniform };
-        flink::JobActuator::new(job, (label, manner), policy.rules.interval, keeper)
+        flink::JobActuator::new(job, (label, manner), policy.rules.interval, (keeper, fleet))
     }
 
     /// What it takes to go by the last runs, where the policy asks for it.

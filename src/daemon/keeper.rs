@@ -54,7 +54,8 @@ impl Keeper {
             match loaded {
                 Ok(stored) => {
                     self.say(None);
-                    self.tried = stored.iter().map(|(id, kept)| (id.clone(), kept.target.clone())).collect();
+                    self.tried =
+                        stored.iter().map(|(id, kept)| (id.clone(), kept.target.clone().urgent())).collect();
                     self.saved.clone_from(&stored);
                     return Some(Memories::new(stored));
                 }

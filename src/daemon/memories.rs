@@ -43,7 +43,7 @@ impl Memories {
         let empty = Kept::default();
         let lock = self.lock();
         let filled = lock.iter().filter(|(_, kept)| **kept != empty);
-        filled.map(|(id, kept)| (id.clone(), kept.target.clone())).collect()
+        filled.map(|(id, kept)| (id.clone(), kept.target.clone().urgent())).collect()
     }
 
     /// Everything, to be stored.

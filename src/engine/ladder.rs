@@ -6,12 +6,17 @@ use crate::policy::rules::PartitionRule;
 use crate::policy::units::Replicas;
 use crate::policy::{Objective, Rules};
 
+/// So much more is worth having where it is paid for already.
+const FILLS: f64 = 1.1;
+
 /// The counts worth having. For P partitions only those n at which the busiest replica's share, ceil(P / n),
 /// changes: with 12 partitions 7 replicas leave it at two partitions, exactly as 6 do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ladder {
     /// Any count: no partitions are known, or the policy allows idle consumers.
     Free,
+    /// Any but those with which a unit of so many is nearly filled, and paid for as a whole.
+    Filling(u32),
     /// These, rising; never empty.
     Rungs {
         /// Partitions.
@@ -55,10 +60,29 @@ impl Ladder {
         Self::Rungs { partitions, rungs }
     }
 
+    /// The same without the counts that have another within a tenth above them and the same units of `fill`: what is
+    /// paid for anyway is used.
+    pub(crate) fn filling(self, fill: Option<u32>) -> Self {
+        match (fill.filter(|fill| *fill > 1), self) {
+            (Some(fill), Self::Free) => Self::Filling(fill),
+            (Some(fill), Self::Rungs { partitions, mut rungs }) => {
+                let all = rungs.clone();
+                let better = |rung: u32| {
+                    let most = filled(rung, fill);
+                    all.iter().any(|other| (rung + 1..=most).contains(other))
+                };
+                rungs.retain(|rung| !better(*rung));
+                Self::Rungs { partitions, rungs }
+            }
+            (_, same) => same,
+        }
+    }
+
     /// The least rung of at least `count`, or the top.
     pub(crate) fn at_least(&self, count: Replicas) -> Replicas {
         match self {
             Self::Free => count,
+            Self::Filling(fill) => Replicas(filled(count.0, *fill)),
             Self::Rungs { .. } if count.0 == 0 => count,
             Self::Rungs { .. } => self.least(|rung| rung >= count.0).unwrap_or_else(|| self.top()),
         }
@@ -67,7 +91,7 @@ impl Ladder {
     /// The least rung that will do; `None` where none does.
     pub(crate) fn least(&self, will_do: impl Fn(u32) -> bool) -> Option<Replicas> {
         match self {
-            Self::Free => None,
+            Self::Free | Self::Filling(_) => None,
             Self::Rungs { rungs, .. } => rungs.iter().copied().find(|rung| will_do(*rung)).map(Replicas),
         }
     }
@@ -81,6 +105,10 @@ impl Ladder {
     pub(crate) fn below(&self, count: Replicas) -> Replicas {
         match self {
             Self::Free => Replicas(count.0.saturating_sub(1).max(1)),
+            Self::Filling(fill) => {
+                let worth = |count: &u32| filled(*count, *fill) == *count;
+                Replicas((1..count.0).rev().find(worth).unwrap_or(1))
+            }
             Self::Rungs { rungs, .. } => {
                 Replicas(rungs.iter().copied().rev().find(|rung| *rung < count.0).unwrap_or(1))
             }
@@ -90,7 +118,7 @@ impl Ladder {
     /// The greatest rung within `most`; `most` itself where even the first is above it.
     pub(crate) fn within(&self, most: Replicas) -> Replicas {
         match self {
-            Self::Free => most,
+            Self::Free | Self::Filling(_) => most,
             Self::Rungs { rungs, .. } => {
                 rungs.iter().copied().rev().find(|rung| *rung <= most.0).map_or(most, Replicas)
             }
@@ -117,14 +145,15 @@ impl Ladder {
                 sizes.push(size);
             }
         };
+        let worth = |size: u32| self.at_least(Replicas(size)).0.min(greatest);
         match self {
-            Self::Free if greatest.saturating_sub(least) < most => {
-                (least..=greatest).for_each(|size| enough(size, true));
+            Self::Free | Self::Filling(_) if greatest.saturating_sub(least) < most => {
+                (least..=greatest).for_each(|size| enough(worth(size), true));
             }
-            Self::Free => {
+            Self::Free | Self::Filling(_) => {
                 let mut size = first;
                 for _ in 0..most {
-                    enough(Replicas::covering(size).map_or(greatest, |n| n.0.min(greatest)), true);
+                    enough(worth(Replicas::covering(size).map_or(greatest, |n| n.0.min(greatest))), true);
                     size *= apart;
                 }
             }
@@ -138,7 +167,7 @@ impl Ladder {
     /// The greatest rung.
     pub(crate) fn top(&self) -> Replicas {
         match self {
-            Self::Free => Replicas(u32::MAX),
+            Self::Free | Self::Filling(_) => Replicas(u32::MAX),
             Self::Rungs { rungs, .. } => Replicas(rungs.last().copied().unwrap_or(1)),
         }
     }
@@ -146,10 +175,16 @@ impl Ladder {
     /// Partitions, where they bound anything.
     pub(crate) fn partitions(&self) -> Option<u32> {
         match self {
-            Self::Free => None,
+            Self::Free | Self::Filling(_) => None,
             Self::Rungs { partitions, .. } => Some(*partitions),
         }
     }
+}
+
+/// The count that fills its last unit of `fill`, where that takes little more; the count itself otherwise.
+fn filled(count: u32, fill: u32) -> u32 {
+    let all = count.checked_next_multiple_of(fill).unwrap_or(count);
+    if f64::from(all) <= FILLS * f64::from(count) { all } else { count }
 }
 
 /// Counts at which ceil(P / n) changes: about twice the root of P.
@@ -196,6 +231,30 @@ mod tests {
         let wide = Ladder::Rungs { partitions: 3000, rungs: shares(3000) }.sizes(1, 2000, 24);
         assert!((12..=24).contains(&wide.len()) && wide.is_sorted_by(|a, b| a < b), "{wide:?}");
         assert_eq!(Ladder::Rungs { partitions: 12, rungs: shares(12) }.sizes(2, 6, 24), [2, 3, 4, 6]);
+    }
+
+    #[test]
+    fn a_unit_is_filled_where_that_takes_a_tenth_more_at_the_most() {
+        assert_eq!(
+            [1, 3, 10, 11, 12, 19, 37, 0].map(|count| filled(count, 4)),
+            [1, 3, 10, 12, 12, 20, 40, 0]
+        );
+        assert_eq!(filled(u32::MAX, 4), u32::MAX);
+        let ladder = Ladder::Free.filling(Some(4));
+        assert_eq!([10, 11].map(|count| ladder.at_least(Replicas(count)).0), [10, 12]);
+        assert_eq!([12, 10, 1].map(|count| ladder.below(Replicas(count)).0), [10, 9, 1]);
+        assert_eq!(ladder.above(Replicas(10)), Replicas(12));
+        assert_eq!(ladder.within(Replicas(11)), Replicas(11), "what may be had is had");
+        assert_eq!(ladder.sizes(9, 13, 24), [9, 10, 12, 13]);
+        assert_eq!(ladder.sizes(9, 11, 24), [9, 10, 11]);
+        assert_eq!(Ladder::Free.filling(None), Ladder::Free);
+        assert_eq!(Ladder::Free.filling(Some(1)), Ladder::Free);
+        let Ladder::Rungs { rungs, .. } =
+            (Ladder::Rungs { partitions: 120, rungs: shares(120) }).filling(Some(4))
+        else {
+            panic!("of key groups")
+        };
+        assert_eq!(rungs[8..14], [9, 10, 12, 14, 15, 18], "11 goes, for 12 fill the third");
     }
 
     #[test]

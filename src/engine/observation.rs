@@ -90,6 +90,10 @@ pub struct Binding {
     pub name: String,
     /// What its work is divided into.
     pub division: Division,
+    /// Replicas that share what is paid for as a whole, such as the slots of a TaskManager; `None` where each is paid for
+    /// by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<u32>,
     /// Which part could follow no further beyond the target's limit, and why.
     pub limited_by: Option<String>,
 }

@@ -67,7 +67,7 @@ impl Load {
 pub(crate) fn together(belief: &Belief, count: u32, capacity: f64) -> f64 {
     match &belief.ladder {
         _ if count == 0 => 0.0,
-        Ladder::Free => f64::from(count) * capacity,
+        Ladder::Free | Ladder::Filling(_) => f64::from(count) * capacity,
         Ladder::Rungs { partitions, .. } => {
             let (all, most) = (f64::from(*partitions), f64::from(partitions.div_ceil(count)));
             let rate = belief.rate.unwrap_or(0.0);
@@ -92,7 +92,7 @@ pub(crate) fn by_age(belief: &Belief, load: Load, capacity: f64) -> Need {
     let covered = demand - busiest + taken;
     let quotient = Replicas::covering(covered / usable).unwrap_or(Replicas(u32::MAX));
     let replicas = match &belief.ladder {
-        Ladder::Free => quotient,
+        Ladder::Free | Ladder::Filling(_) => belief.ladder.at_least(quotient),
         Ladder::Rungs { partitions, .. } => {
             let all = f64::from(*partitions);
             let other = if *partitions > 1 { (demand - busiest) / (all - 1.0) } else { 0.0 };

@@ -14,6 +14,24 @@ pub(crate) struct Overview {
     pub(crate) flink_version: String,
 }
 
+/// `/taskmanagers`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct TaskManagers {
+    pub(crate) taskmanagers: Vec<TaskManager>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TaskManager {
+    /// `taskmanager.resource-id`, or else made of its host, port and chance.
+    pub(crate) id: String,
+    /// Where it is to be reached.
+    pub(crate) path: String,
+    pub(crate) slots_number: u32,
+    pub(crate) free_slots: u32,
+}
+
 /// `/jobs/overview`.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Jobs {
@@ -228,6 +246,15 @@ pub(crate) struct Greatest {
     pub(crate) id: String,
     #[serde(default, deserialize_with = "number")]
     pub(crate) max: Option<f64>,
+}
+
+/// One metric over all subtasks, by its greatest value and the mean.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Spread {
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) max: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) avg: Option<f64>,
 }
 
 /// One metric over all subtasks, by its sum; with the mean, it tells over how many.

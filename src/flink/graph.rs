@@ -222,6 +222,11 @@ impl Graph {
         groups.values().copied().fold(0, u32::saturating_add)
     }
 
+    /// Whether a scale takes as many slots: all vertices share them.
+    pub(crate) fn is_one_group(&self) -> bool {
+        self.groups.len() == 1
+    }
+
     /// What is known of the vertices, in words, the one that binds first.
     pub(crate) fn words(&self) -> Option<String> {
         self.heaviest?;

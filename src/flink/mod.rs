@@ -14,7 +14,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-pub(crate) use self::answers::{Counts, Requirements};
+pub(crate) use self::answers::{Counts, Requirements, TaskManager};
 use self::client::Client;
 pub(crate) use self::graph::{Cap, Division, Graph, Portion};
 pub(crate) use self::resource::{Finder, OVERRIDES, Obstacle, Overrides, Resource, api, spelt_overrides};
@@ -23,6 +23,7 @@ pub(crate) use self::sight::tests::sight as recorded;
 pub(crate) use self::sight::{Manner, Phase, Sight};
 pub(crate) use self::watch::JobWatch;
 use self::watch::Way;
+pub(crate) use self::work::Work;
 use crate::policy::settings::{FlinkConnection, Limits, Settings};
 use crate::policy::source::SourceSpec;
 

@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::answers::{Progress, Requirements, Triggered};
+use super::answers::{Progress, Requirements, TaskManager, TaskManagers, Triggered};
 use super::look::{self, Fixed, Which};
 use super::work::Work;
 use super::{Cluster, Clusters, Finder, FlinkError, Obstacle, Phase, Resource, Sight};
@@ -218,6 +218,27 @@ impl JobWatch {
         };
         if patience > 0.0 && tokio::time::timeout(Duration::from_secs_f64(patience), done).await.is_err() {
             tracing::info!("flink {}: a checkpoint takes longer than {patience:.1} s", self.label());
+        }
+    }
+
+    /// The TaskManagers of the JobManager that the job was seen on.
+    pub(crate) async fn taskmanagers(&self) -> Result<Vec<TaskManager>, FlinkError> {
+        let cluster = self.board().cluster.clone().ok_or_else(broke_off)?;
+        let all: TaskManagers = cluster.client.must_get("/taskmanagers").await?;
+        Ok(all.taskmanagers)
+    }
+
+    /// What is known of the job's vertices, to be kept over a restart.
+    pub(crate) fn learnt(&self) -> Option<Work> {
+        let work = self.board().work.clone();
+        (!work.is_empty()).then_some(work)
+    }
+
+    /// Goes on from what was known before a restart, where nothing has been learnt since.
+    pub(crate) fn recall(&self, learnt: Work) {
+        let mut board = self.board();
+        if board.work.is_empty() {
+            board.work = learnt;
         }
     }
 

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::answers::{Counters, Vertex};
 use super::sight::Sight;
 
@@ -21,15 +23,19 @@ const BUSY_FROM: f64 = 0.15;
 const WARM_UP: f64 = 15.0;
 
 /// What the vertices of a job were seen to do, by their ids.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Work {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     vertices: BTreeMap<String, Spent>,
     /// Kafka partitions that each source was ever seen to read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) partitions: BTreeMap<String, u32>,
 }
 
 /// Sums that fade, all of a job alike.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Spent {
     /// Seconds of the look.
     seconds: f64,
@@ -54,6 +60,11 @@ impl Spent {
 }
 
 impl Work {
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What was seen of a vertex.
     pub(super) fn of(&self, vertex: &str) -> Spent {
         self.vertices.get(vertex).copied().unwrap_or_default()

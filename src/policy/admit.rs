@@ -343,9 +343,13 @@ fn same_target(one: &Policy, other: &Policy) -> bool {
         // A job belongs to no namespace: whoever may name its cluster may name it.
         return one == other;
     }
-    one.id.namespace == other.id.namespace
-        && one.target.kind() == other.target.kind()
-        && one.target.name() == other.target.name()
+    let same_name = one.target.kind() == other.target.kind() && one.target.name() == other.target.name();
+    let scaled = one.target.scaled();
+    let same_scale = scaled.is_some_and(|scaled| {
+        let other = other.target.scaled();
+        other.is_some_and(|other| (scaled.kind, scaled.name) == (other.kind, other.name))
+    });
+    one.id.namespace == other.id.namespace && (same_name || same_scale)
 }
 
 /// Why a policy cannot be in force beside those that already are.
@@ -356,7 +360,14 @@ fn conflict(candidate: &Candidate, policy: &Policy, in_force: &[Admitted]) -> Op
         (Refusal::NameTaken, Flaw::new("metadata.name", message).hint("give one of them another name"))
     } else {
         let other = in_force.iter().find(|other| same_target(&other.policy, policy))?;
-        let target = format!("{} `{}`", policy.target.kind(), policy.target.name());
+        let scaled = policy
+            .target
+            .scaled()
+            .filter(|_| policy.target.flink().is_some() != other.policy.target.flink().is_some());
+        let target = match scaled {
+            Some(scaled) => format!("{} `{}`", scaled.kind, scaled.name),
+            None => format!("{} `{}`", policy.target.kind(), policy.target.name()),
+        };
         let message = format!("{target} is moved by policy `{}` already: `{id}` is refused", other.policy.id);
         let hint = format!("remove one of them: the other is from {}", other.origin);
         (Refusal::TargetTaken, Flaw::new("spec.target", message).hint(hint))

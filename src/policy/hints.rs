@@ -59,6 +59,7 @@ const POLICY_MAPPINGS: &[&str] = &[
     "fallback",
     "scaleTargetRef",
     "flinkCluster",
+    "taskManagers",
     "schedules",
     "flinkDeployment",
     "flinkSessionJob",

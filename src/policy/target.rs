@@ -105,6 +105,21 @@ impl TargetSpec {
         }
     }
 
+    /// What has a scale sub-resource that is written: the target itself, or what a job's TaskManagers are kept by.
+    pub fn scaled(&self) -> Option<ScaleTargetRef> {
+        match self {
+            Self::ScaleTargetRef(target) => Some(target.clone()),
+            Self::FlinkCluster(target) => target.task_managers.as_ref().map(TaskManagers::scale),
+            Self::HorizontalPodAutoscaler(_)
+            | Self::ScaledObject(_)
+            | Self::FlinkDeployment(_)
+            | Self::FlinkSessionJob(_)
+            | Self::ScheduledSparkApplication(_)
+            | Self::SparkApplication(_)
+            | Self::SparkCluster(_) => None,
+        }
+    }
+
     /// The target's name.
     pub fn name(&self) -> &str {
         match self {
@@ -210,6 +225,53 @@ pub struct FlinkCluster {
     /// How the parallelism of the others follows from the job's.
     #[serde(default, skip_serializing_if = "Vertices::is_default")]
     pub vertices: Vertices,
+    /// What keeps all of the cluster's TaskManagers, where there are to be as many as the job needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub task_managers: Option<TaskManagers>,
+}
+
+/// A Deployment or a StatefulSet of TaskManagers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskManagers {
+    /// What it is, `Deployment` unless said.
+    #[serde(default)]
+    #[garde(skip)]
+    pub kind: PodSet,
+    /// Name, in the policy's namespace.
+    #[garde(length(min = 1, max = 253), custom(subdomain))]
+    pub name: String,
+}
+
+/// A kind of `apps/v1` that keeps Pods.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+)]
+pub enum PodSet {
+    /// Loses the Pods first whose deletion costs least.
+    #[default]
+    Deployment,
+    /// Loses the Pods first that have the highest numbers.
+    StatefulSet,
+}
+
+impl TaskManagers {
+    /// The same as any target with a scale sub-resource.
+    pub fn scale(&self) -> ScaleTargetRef {
+        ScaleTargetRef { api_version: apps_v1(), kind: self.kind.to_string(), name: self.name.clone() }
+    }
 }
 
 /// How the parallelism of a job's vertices follows from the one that is decided on.

@@ -44,6 +44,11 @@ impl Fake {
         Client::new(service, "shop")
     }
 
+    /// The script's next answer for a call.
+    pub(crate) fn answers(&self, call: &str) -> Value {
+        self.next(call).1
+    }
+
     /// The writes that arrived.
     pub(crate) fn writes(&self) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap();

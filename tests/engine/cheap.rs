@@ -35,6 +35,7 @@ fn step(stop: u64, price: f64, parts: Option<u32>) -> (Run, Plant) {
         seen.target.binding = parts.map(|parts| Binding {
             name: "work".to_owned(),
             division: Division::Parts(parts),
+            fill: None,
             limited_by: None,
         });
     });

@@ -28,6 +28,7 @@
 
 mod resource;
 mod routes;
+mod taskmanagers;
 mod traps;
 mod trials;
 
@@ -139,11 +140,15 @@ impl JobManager {
 
     fn actuator(&self, policy: &Policy) -> Arc<dyn Actuator> {
         let connections = Connections::new(&self.settings()).unwrap();
+        Self::actuators().with_flink(connections.flink()).for_policy(policy, Tenure::default())
+    }
+
+    /// Without a cluster.
+    fn actuators() -> Actuators {
         let no_cluster = tower::service_fn(|_: axum::http::Request<Body>| async {
             Ok::<_, Infallible>(axum::http::Response::new(Body::empty()))
         });
-        let actuators = Actuators::new(kube::Client::new(no_cluster, "shop"));
-        actuators.with_flink(connections.flink()).for_policy(policy, Tenure::default())
+        Actuators::new(kube::Client::new(no_cluster, "shop"))
     }
 
     async fn reading(&self) -> TargetReading {
@@ -247,6 +252,7 @@ async fn the_whole_job_follows_the_vertex_that_binds() {
     let reading = actuator.observe(at(30)).await;
     let binding = reading.binding.unwrap();
     assert_eq!((binding.name.as_str(), binding.division), ("work -> sink: Writer", Division::Parts(120)));
+    assert_eq!(binding.fill, Some(4), "slots of a TaskManager");
     assert_eq!(binding.limited_by.as_deref(), Some("work -> sink: Writer: maxParallelism is 120"));
     let known = "rescaled in place; of the time that the vertex takes which binds: work -> sink: Writer 100 % (200 \
                  records per busy second), Source: orders 1 % (15000 records per busy second)";
@@ -257,6 +263,25 @@ async fn the_whole_job_follows_the_vertex_that_binds() {
     actuator.apply(&change(8), &reading.fence.unwrap()).await.unwrap();
     let bounds = |upper: u32| json!({"parallelism": {"lowerBound": 1, "upperBound": upper}});
     assert_eq!(manager.sent()[0].1, json!({SOURCE: bounds(2), WORK: bounds(8)}));
+}
+
+/// What was learnt of a job outlives the daemon, as far as it is stored.
+#[tokio::test]
+async fn what_binds_is_known_after_a_restart() {
+    let manager = JobManager::recorded("2.2").await;
+    let spent = |busy: f64| json!({"seconds": 100.0, "busy": busy, "records": 9000.0});
+    let kept = json!({"learnt": {"vertices": {SOURCE: spent(1.0), WORK: spent(90.0)}}});
+    let tenure: Tenure = serde_json::from_value(kept.clone()).unwrap();
+    assert_eq!(tenure.clone().urgent(), Tenure::default(), "it may wait to be stored");
+    let connections = Connections::new(&manager.settings()).unwrap();
+    let actuator = JobManager::actuators().with_flink(connections.flink()).for_policy(&policy(), tenure);
+    let binding = actuator.observe(now()).await.binding.unwrap();
+    assert_eq!(binding.name, "work -> sink: Writer");
+    let again = serde_json::to_value(actuator.tenure()).unwrap();
+    assert_eq!(again["learnt"]["vertices"], kept["learnt"]["vertices"]);
+    assert_eq!(again["learnt"]["partitions"][SOURCE], 4);
+    let nothing: Tenure = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(serde_json::to_value(nothing).unwrap(), json!({}));
 }
 
 /// Where the policy says so all vertices get the same, and nothing is said of one that binds.

@@ -16,6 +16,8 @@ connections:
   kafka:
     main: {bootstrapServers: ['kafka:9092']}
     payments: {bootstrapServers: ['kafka:9092'], namespaces: [pay]}
+  flink:
+    session: {url: 'http://jobmanager:8081'}
 ";
     read_settings("settings.yaml", text).unwrap()
 }
@@ -100,6 +102,21 @@ fn who_has_a_target_keeps_it() {
     let freed = look([file("f.yaml", &document("mounted", "t", "main"))], &after);
     assert_eq!(in_force(&freed), ["mounted->t"]);
     assert_eq!(freed.rejections, []);
+}
+
+/// A Deployment of TaskManagers is moved by whoever moves their job; jobs may share one.
+#[test]
+fn what_keeps_a_jobs_taskmanagers_has_no_other_mover() {
+    let job = |name: &str| {
+        let target = format!("flinkCluster: {{cluster: session, job: {name}, taskManagers: {{name: t}}}}");
+        document(name, "t", "main").replace("scaleTargetRef: {kind: Deployment, name: t}", &target)
+    };
+    let jobs = file("a.yaml", &(job("one") + &job("two")));
+    let admission = look([jobs, file("b.yaml", &document("workers", "t", "main"))], &nothing());
+    assert_eq!(in_force(&admission), ["one->one", "two->two"], "{:?}", admission.rejections);
+    assert_eq!(refused(&admission), [("workers".to_owned(), Refusal::TargetTaken)]);
+    let told = admission.rejections[0].to_string();
+    assert!(told.contains("Deployment `t` is moved by policy `shop/one` already"), "{told}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [sparkclusters]
   verbs: [get]
 {{- end }}
-{{- if or $allocator $cluster }}
+{{- if or $allocator $cluster .Values.targets.flinkTaskManagers.enabled }}
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [get]

@@ -5,6 +5,7 @@
 //! requirements of every vertex, if the job and its requirements still are those that the decision was made from; and
 //! then the same into that object, so that a redeploy keeps it.
 
+mod fleet;
 mod keep;
 mod route;
 mod trial;
@@ -15,11 +16,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+pub(super) use self::fleet::Fleet;
 pub use self::keep::Keeper;
 use self::keep::Wish;
 use self::route::Route;
 use self::trial::{Quarantine, Trial};
-use super::owners::Standing;
+use super::owners::{Standing, Tenure};
 use super::progress::Progress;
 use super::reading::{self, Parts};
 use super::{ActuateError, Actuator};
@@ -36,6 +38,8 @@ pub struct JobActuator {
     manner: Manner,
     max_age: Duration,
     keeper: Keeper,
+    /// What keeps the TaskManagers, where the policy says so.
+    fleet: Option<Fleet>,
     /// The last write, until its outcome is known.
     asked: Mutex<Option<Asked>>,
     kept: Mutex<Kept>,
@@ -81,7 +85,7 @@ impl JobActuator {
         job: Result<Arc<JobWatch>, String>,
         (label, manner): (String, Manner),
         interval: TimeSpan,
-        keeper: Keeper,
+        (keeper, fleet): (Keeper, Option<Fleet>),
     ) -> Self {
         Self {
             job,
@@ -89,6 +93,7 @@ impl JobActuator {
             manner,
             max_age: interval.0 * 7 / 8,
             keeper,
+            fleet,
             asked: Mutex::default(),
             kept: Mutex::default(),
             trial: Mutex::default(),
@@ -106,6 +111,9 @@ impl JobActuator {
         };
         match job.look(now, self.max_age).await {
             Ok(sight) => {
+                if let Some(fleet) = &self.fleet {
+                    fleet.look(&sight, &self.manner, now).await;
+                }
                 self.verify(&sight);
                 self.judge(&sight, now)
             }
@@ -154,18 +162,30 @@ impl JobActuator {
     }
 
     fn judge(&self, sight: &Sight, now: Timestamp) -> TargetReading {
-        let (manner, route) = (&self.manner, Route::of(sight));
+        let (manner, route) = (&self.manner, self.route(sight));
+        let fleet = self.fleet.as_ref();
+        let problem =
+            fleet.and_then(Fleet::problem).map(|problem| format!("flink {}: {problem}", self.label));
         let hold = self.hold(sight, &route, now);
         // Where no way is open, it is still told what the scheduler is asked for.
         let route = route.unwrap_or(Route::InPlace);
-        let (current, fence) = (route.current(sight, manner), fence(sight, route));
+        let current = route.current(sight, manner, fleet.and_then(Fleet::asked));
+        let fence = fence(sight, route);
+        let made = fleet.is_some_and(|fleet| fleet.grows(sight, now));
+        let progress = route.progress(sight, manner, current);
+        let unread = route == Route::TaskManagers && problem.is_some();
         let parts = Parts { current, hold, fence, ..Parts::default() };
         let quarantine = lock(&self.quarantine).and_then(|quarantine| quarantine.limit(now));
         TargetReading {
-            limit: quarantine.into_iter().chain(route.limit(sight, manner)).min_by_key(|limit| limit.most),
+            limit: quarantine
+                .into_iter()
+                .chain(route.limit(sight, manner, made))
+                .min_by_key(|limit| limit.most),
             price: Some(route.price(sight)),
             binding: route.binding(sight, manner),
-            ..reading::reading(sight.at, parts, route.progress(sight, manner))
+            quality: if unread { Quality::Missing } else { Quality::Ok },
+            problem,
+            ..reading::reading(sight.at, parts, progress)
         }
     }
 
@@ -176,11 +196,20 @@ impl JobActuator {
         let strangers = sight.strangers(&self.manner.exclude);
         let (resting, rival) = (sight.cooldown(), sight.rival());
         let unfit = |problem: String| Some(TargetHold::Unfit { problem });
+        let fleet = self.fleet.as_ref();
         match (sight.phase(), route) {
+            (_, _) if fleet.is_some() && sight.makes_slots() => {
+                unfit("Flink starts its TaskManagers itself: take taskManagers out of the target".to_owned())
+            }
             (Phase::Ending(problem), _) => unfit(problem),
             (Phase::Running, Err(problem)) => unfit(problem.clone()),
             (Phase::Passing(what), _) => Some(TargetHold::Unsettled { what }),
             (Phase::Running, Ok(_)) if rival.is_some() => rival.map(|owner| TargetHold::Owned { owner }),
+            (Phase::Running, Ok(Route::TaskManagers))
+                if fleet.is_some_and(|fleet| fleet.hold().is_some()) =>
+            {
+                fleet.and_then(Fleet::hold)
+            }
             (Phase::Running, Ok(Route::TaskManagers)) if !self.manner.exclude.is_empty() => {
                 unfit("exclude keeps vertices back, and reactive mode moves all of them".to_owned())
             }
@@ -217,15 +246,21 @@ impl JobActuator {
         let (requirements, object) = fence.resource_version.split_once('@').unzip();
         let requirements = requirements.unwrap_or(&fence.resource_version);
         self.still_stands(job, object, &sight).await?;
-        match Route::of(&sight) {
+        match self.route(&sight) {
             // What was decided for a job that has lost what it had is decided again once that is given back.
             Ok(Route::InPlace) if self.restore(job, &sight).await? => Err(ActuateError::Conflict),
             Ok(Route::InPlace) => {
+                if let Some(fleet) = &self.fleet {
+                    fleet.grow(&sight, &self.manner, change.replicas).await?;
+                }
                 self.rescale(job, &sight, change.replicas, (&fence.uid, requirements)).await
             }
             Ok(route @ (Route::Redeploy | Route::TaskManagers)) => {
                 if sight.jid() != fence.uid || requirements != route.to_string() {
                     return Err(ActuateError::Conflict);
+                }
+                if let (Some(fleet), None) = (&self.fleet, sight.resource()) {
+                    return fleet.set(change.replicas).await;
                 }
                 let overrides = || sight.resource().map(|resource| resource.overrides()).unwrap_or_default();
                 let wish = if route == Route::TaskManagers {
@@ -350,14 +385,30 @@ impl JobActuator {
         Ok(())
     }
 
+    /// Takes TaskManagers away that the job has left.
+    async fn let_go(&self, job: &Arc<JobWatch>, sight: &Sight, now: Timestamp) -> Result<(), ActuateError> {
+        let Some(fleet) = &self.fleet else { return Ok(()) };
+        let route = self.route(sight);
+        if route != Ok(Route::InPlace) || self.hold(sight, &route, now).is_some() {
+            return Ok(());
+        }
+        fleet.shrink(job, (sight, &self.manner), now).await
+    }
+
+    /// The way that is open, or why none is.
+    fn route(&self, sight: &Sight) -> Result<Route, String> {
+        Route::of(sight, self.fleet.is_some())
+    }
+
     /// Gives a new life of the job what the one before was given: Flink 2 in application mode starts without it.
     /// Never less than it has.
     async fn give_back(&self, now: Timestamp) -> Result<(), ActuateError> {
         let Ok(job) = &self.job else { return Ok(()) };
         let Some(sight) = job.seen().filter(|sight| sight.at == now) else { return Ok(()) };
         self.roll_back(job, &sight, now).await?;
+        self.let_go(job, &sight, now).await?;
         let Some(resource) = sight.resource() else { return Ok(()) };
-        let route = Route::of(&sight);
+        let route = self.route(&sight);
         let in_place = route == Ok(Route::InPlace) && keeps(&sight, resource);
         if !in_place || self.hold(&sight, &route, now).is_some() {
             return Ok(());
@@ -454,20 +505,35 @@ impl Actuator for JobActuator {
         Box::pin(self.give_back(now))
     }
 
+    fn tenure(&self) -> Tenure {
+        let mut tenure = self.fleet.as_ref().map(Fleet::tenure).unwrap_or_default();
+        tenure.learnt = self.job.as_ref().ok().and_then(|job| job.learnt());
+        tenure
+    }
+
     fn rung(&self) -> Option<String> {
         let sight = self.job.as_ref().ok()?.seen()?;
-        let route = Route::of(&sight).ok()?;
+        let route = self.route(&sight).ok()?;
         let known = route.graph(&sight, &self.manner).and_then(|graph| graph.words());
-        Some(known.map_or_else(|| route.words().to_owned(), |known| format!("{}; {known}", route.words())))
+        let fleet = self.fleet.as_ref().map(|fleet| fleet.words(&sight));
+        let parts: Vec<String> =
+            [Some(route.words().to_owned()), fleet, known, sight.uneven()].into_iter().flatten().collect();
+        Some(parts.join("; "))
     }
 
     fn plan(&self, change: &Change) -> Option<String> {
         let sight = self.job.as_ref().ok()?.seen()?;
-        let route = Route::of(&sight).ok()?;
+        let route = self.route(&sight).ok()?;
         let portions = route.graph(&sight, &self.manner)?.portions(change.replicas.0);
         let one = |one: &Portion| format!("{} {} -> {} ({})", one.name, one.from, one.to, one.why);
         let all: Vec<String> = portions.iter().map(one).collect();
-        (route != Route::TaskManagers).then(|| format!("{}: {}", route.words(), all.join(", ")))
+        let more = self.fleet.as_ref().filter(|_| sight.lacks_slots(&self.manner, change.replicas));
+        let more = more.and_then(|fleet| {
+            let needed = sight.taskmanagers_for(&self.manner, change.replicas)?;
+            Some(format!("; first TaskManagers {} -> {needed}", fleet.asked()?))
+        });
+        let more = more.unwrap_or_default();
+        (route != Route::TaskManagers).then(|| format!("{}: {}{more}", route.words(), all.join(", ")))
     }
 
     fn advice(&self) -> Option<String> {

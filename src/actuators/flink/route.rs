@@ -19,8 +19,10 @@ pub(super) enum Route {
 
 impl Route {
     /// The way that is open, or why none is.
-    pub(super) fn of(sight: &Sight) -> Result<Self, String> {
+    /// `fleet`: the policy says what keeps the TaskManagers.
+    pub(super) fn of(sight: &Sight, fleet: bool) -> Result<Self, String> {
         match sight.resource() {
+            None if sight.is_reactive() && fleet => Ok(Self::TaskManagers),
             Some(resource) if sight.is_reactive() && resource.has_own_taskmanagers() => {
                 Ok(Self::TaskManagers)
             }
@@ -54,18 +56,19 @@ impl Route {
         }
     }
 
-    /// What is asked for.
-    pub(super) fn current(self, sight: &Sight, manner: &Manner) -> Option<Replicas> {
+    /// What is asked for; of a fleet, that is known beside the job.
+    pub(super) fn current(self, sight: &Sight, manner: &Manner, fleet: Option<Replicas>) -> Option<Replicas> {
         match self {
             Self::InPlace | Self::Redeploy => self.graph(sight, manner)?.scale().map(Replicas),
-            Self::TaskManagers => {
-                Some(sight.resource()?.taskmanagers().unwrap_or_else(|| sight.taskmanagers()))
-            }
+            Self::TaskManagers => match sight.resource() {
+                Some(resource) => Some(resource.taskmanagers().unwrap_or_else(|| sight.taskmanagers())),
+                None => fleet,
+            },
         }
     }
 
     /// How far the job is.
-    pub(super) fn progress(self, sight: &Sight, manner: &Manner) -> Progress {
+    pub(super) fn progress(self, sight: &Sight, manner: &Manner, current: Option<Replicas>) -> Progress {
         let running = sight.phase() == Phase::Running;
         let (ready, reached) = match self {
             Self::InPlace => (sight.present(manner), sight.reached()),
@@ -75,15 +78,15 @@ impl Route {
             }
             Self::TaskManagers => {
                 let ready = Some(sight.taskmanagers());
-                (ready, ready == self.current(sight, manner) && sight.slots_are_all_taken())
+                (ready, ready == current && sight.slots_are_all_taken())
             }
         };
         Progress { ready: ready.filter(|_| running), settled: running && reached, rolling_out: false }
     }
 
-    /// The lesser of what the slots and what the vertices allow.
-    pub(super) fn limit(self, sight: &Sight, manner: &Manner) -> Option<TargetLimit> {
-        let slots = sight.feasible(manner).filter(|_| self == Self::InPlace);
+    /// The lesser of what the slots, unless they can be `made`, and what the vertices allow.
+    pub(super) fn limit(self, sight: &Sight, manner: &Manner, made: bool) -> Option<TargetLimit> {
+        let slots = sight.feasible(manner).filter(|_| self == Self::InPlace && !made);
         let slots = slots.map(|most| TargetLimit { most, cause: LimitCause::Slots });
         let each =
             if self == Self::TaskManagers { sight.slots_of_a_taskmanager().unwrap_or(1).max(1) } else { 1 };
@@ -107,7 +110,10 @@ impl Route {
             Division::KeyGroups(groups) => observation::Division::Parts(groups),
             Division::Even => observation::Division::Even,
         };
-        Some(Binding { name: graph.binding()?, division, limited_by })
+        let fill =
+            sight.slots_of_a_taskmanager().filter(|_| self != Self::TaskManagers && sight.has_all_slots());
+        let fill = fill.filter(|_| graph.is_one_group());
+        Some(Binding { name: graph.binding()?, division, fill, limited_by })
     }
 
     /// What a move costs until one was measured: what was processed since the last checkpoint is read again in any

@@ -20,6 +20,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::flink::Work;
+
 /// Our field manager.
 pub const MANAGER: &str = "tidegate";
 
@@ -132,7 +134,7 @@ fn yield_to(field: &str, owner: &Owner, now: Timestamp) -> Standing {
 /// Our tenure of a field whose entries carry no time (those of the scale sub-resource) and vanish with
 /// the field: after somebody else's write, nothing in the object says that it was ever ours, or since when
 /// it is not. So it is kept over a restart. Lost, the field counts as never held, and is taken over once more.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tenure {
     /// The object whose field was ours.
@@ -141,12 +143,21 @@ pub struct Tenure {
     /// Who has had it since it was ours, and when we first saw that.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     taken: BTreeMap<String, Timestamp>,
+    /// What the vertices of a Flink job were seen to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) learnt: Option<Work>,
     /// Where it stands in this kind of object, as far as seen; seen again after a restart.
     #[serde(skip)]
     path: Option<Vec<String>>,
 }
 
 impl Tenure {
+    /// Without what is only learnt, and may wait to be stored.
+    #[must_use]
+    pub fn urgent(self) -> Self {
+        Self { learnt: None, ..self }
+    }
+
     /// Forgets that we ever had the field: somebody else is known to move it.
     pub fn forget(&mut self) {
         *self = Self::default();

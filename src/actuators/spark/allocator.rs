@@ -12,11 +12,11 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::pods::{self, Member};
 use super::quota::{self, Size};
 use crate::actuators::ActuateError;
 use crate::actuators::api::{ReadError, unreadable};
 use crate::actuators::owners::Tenure;
+use crate::actuators::pods::{self, Member};
 use crate::actuators::progress::number;
 use crate::actuators::rivals::Rivals;
 use crate::actuators::scale::ScaleActuator;

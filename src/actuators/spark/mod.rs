@@ -12,7 +12,6 @@ mod bounds;
 pub(super) mod cluster;
 mod hygiene;
 mod ledger;
-mod pods;
 mod quota;
 pub(super) mod restart;
 pub(super) mod running;

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::api::DynamicObject;
 
-use super::pods::{self, Load, Member};
 use crate::actuators::api::{ReadError, unreadable};
 use crate::actuators::owners::Tenure;
+use crate::actuators::pods::{self, Load, Member};
 use crate::actuators::progress::number;
 use crate::actuators::scale::ScaleActuator;
 use crate::actuators::{ActuateError, Actuator, reading, sighting};

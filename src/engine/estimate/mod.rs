@@ -193,6 +193,7 @@ pub(crate) fn believe(
         memory.margin.bound(&tuning, (rate, drift), reach, now)
     });
     let division = seen.target.binding.as_ref().map_or(Division::Partitions, |binding| binding.division);
+    let fill = seen.target.binding.as_ref().and_then(|binding| binding.fill);
     // What lies in which partition tells nothing of work that is divided anew.
     let by_partitions = division == Division::Partitions;
     let share = known(look.busiest_share());
@@ -221,7 +222,7 @@ pub(crate) fn believe(
         price: memory.cost.price(&tuning),
         tuning,
         ready_age: ready_age(rules, memory),
-        ladder: Ladder::of(rules, look, division),
+        ladder: Ladder::of(rules, look, division).filling(fill),
         busiest_share: if by_partitions { smoothed } else { Some(0.0) },
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving,

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use super::answers::{
     CheckpointConfig, Checkpoints, Config, Exceptions, Failure, Greatest, Job, Jobs, Name, Overview,
-    Requirements, Summed,
+    Requirements, Spread, Summed, Vertex,
 };
 use super::rescales::{self, Rescale};
-use super::sight::{CLOCKS, Sight, position_of, version};
+use super::sight::{CLOCKS, Sight, position_of, skew, version};
 use super::work::Work;
 use super::{Client, FlinkError};
 
@@ -22,6 +22,8 @@ use super::{Client, FlinkError};
 const FETCH: Duration = Duration::from_millis(700);
 /// Bytes of metric names in one request: a JobManager reads 4096 of the first line.
 const NAMES: usize = 2500;
+/// Of so many vertices, those that have been busy for the longest, it is asked how busy single tasks are.
+const HEAVIEST: usize = 3;
 /// A checkpoint interval as long as this is Flink's word for none.
 const NO_INTERVAL: i64 = i64::MAX / 2;
 
@@ -71,6 +73,7 @@ pub(super) async fn look(
         complete(client, &path, &mut job).await?;
     }
     let positions = positions(client, &path, &names).await?;
+    let skews = if works(&job) { skews(client, &path, &job).await? } else { BTreeMap::new() };
     let failure = if works(&job) { None } else { failure(client, &path).await? };
     let checkpoints: Option<Checkpoints> = optional(client.get(&format!("{path}/checkpoints"), &[]).await)?;
     if version(&overview.flink_version).is_some_and(|version| version >= TELLS_OF_RESCALES) {
@@ -94,6 +97,7 @@ pub(super) async fn look(
             .filter_map(|(vertex, names)| Some((vertex.clone(), partitions(names)?)))
             .collect(),
         work: Work::default(),
+        skews,
         job,
         resource: None,
     })
@@ -201,6 +205,24 @@ async fn complete(client: &Client, path: &str, job: &mut Job) -> Result<(), Flin
         vertex.metrics.by_tasks(&answer.unwrap_or_default(), vertex.parallelism);
     }
     Ok(())
+}
+
+/// How much busier the busiest task of a vertex is than all of them on average, for the vertices that matter.
+async fn skews(client: &Client, path: &str, job: &Job) -> Result<BTreeMap<String, f64>, FlinkError> {
+    let mut all: Vec<&Vertex> = job.vertices.iter().filter(|vertex| vertex.parallelism > 1).collect();
+    let each = |vertex: &Vertex| {
+        vertex.metrics.accumulated_busy_time.unwrap_or_default() / f64::from(vertex.parallelism)
+    };
+    all.sort_by(|one, other| each(other).total_cmp(&each(one)));
+    let mut skews = BTreeMap::new();
+    for vertex in all.into_iter().take(HEAVIEST) {
+        let path = format!("{path}/vertices/{}/subtasks/metrics", vertex.id);
+        let query = [("get", "busyTimeMsPerSecond"), ("agg", "max,avg")];
+        let answer: Option<Vec<Spread>> = optional(client.get(&path, &query).await)?;
+        let told = answer.unwrap_or_default();
+        skews.extend(told.first().and_then(skew).map(|skew| (vertex.id.clone(), skew)));
+    }
+    Ok(skews)
 }
 
 async fn positions(

@@ -15,8 +15,11 @@ use super::work::Work;
 mod buffers;
 mod checkpoints;
 mod deployed;
+mod skew;
+mod taskmanagers;
 mod whole;
 
+pub(super) use self::skew::skew;
 pub(crate) use self::whole::Manner;
 
 /// The first Flink that takes other resource requirements for a running job.
@@ -54,6 +57,9 @@ pub(crate) struct Sight {
     pub(super) positions: BTreeMap<(String, i32), i64>,
     /// Kafka partitions that each source vertex reads, by its id.
     pub(super) partitions: BTreeMap<String, u32>,
+    /// How many times as busy as all of its tasks on average the busiest one of a vertex is, by its id, where that is
+    /// known.
+    pub(super) skews: BTreeMap<String, f64>,
     /// What its vertices were seen to do until now.
     pub(super) work: Work,
     /// The operator's object that the job belongs to, as it stood just before.
@@ -188,7 +194,7 @@ impl Sight {
     }
 
     /// Whether the resource manager starts TaskManagers itself, as on native Kubernetes.
-    fn makes_slots(&self) -> bool {
+    pub(crate) fn makes_slots(&self) -> bool {
         self.config.get("kubernetes.cluster-id").is_some() || self.config.get("yarn.application.id").is_some()
     }
 
@@ -248,16 +254,18 @@ impl Sight {
         !self.positions.is_empty()
     }
 
-    /// The share of time that the tasks of the busiest vertex were busy since `before`, and its name. Timed by the
-    /// tasks' own clocks: busy, idle and backpressured time make up all of it. `None` while any vertex has not told
-    /// all of its counters: it may be the busiest.
+    /// The share of time that the tasks of the busiest vertex were busy since `before`, and its name; where its keys lie
+    /// unevenly, that of its busiest task ([`Self::unevenness`]). Timed by the tasks' own clocks: busy, idle and
+    /// backpressured time make up all of it. `None` while any vertex has not told all of its counters: it may be the
+    /// busiest.
     pub(crate) fn busy_since(&self, before: &Self) -> Option<(f64, &str)> {
         if self.reticent().is_some() || !before.leads_to(self) {
             return None;
         }
         let shares = self.job.vertices.iter().filter_map(|vertex| {
             let then = before.job.vertices.iter().find(|other| other.id == vertex.id)?;
-            Some((share(&then.metrics, &vertex.metrics)?, vertex.name.as_str()))
+            let share = share(&then.metrics, &vertex.metrics)?;
+            Some(((share * self.unevenness(vertex)).min(1.0).max(share), vertex.name.as_str()))
         });
         shares.max_by(|one, other| one.0.total_cmp(&other.0))
     }

@@ -11,7 +11,7 @@ use crate::policy::Replicas;
 const LINES: [&str; 2] = ["1.20", "2.2"];
 const ALL: [&str; 3] = ["1.20", "2.2", "2.3"];
 
-fn recorded<T: DeserializeOwned>(line: &str, name: &str) -> T {
+pub(super) fn recorded<T: DeserializeOwned>(line: &str, name: &str) -> T {
     let path = format!("{}/tests/fixtures/flink/{line}/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(&path).unwrap())
         .unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -38,6 +38,7 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
         positions: offsets.into_iter().filter_map(position).collect(),
         partitions: BTreeMap::new(),
         work: Work::default(),
+        skews: std::collections::BTreeMap::new(),
         resource: None,
     }
 }

@@ -87,7 +87,7 @@ impl Sight {
         ways.peek().is_some() && ways.all(|way| way == "GLOBAL" || way == "BROADCAST")
     }
 
-    fn takes(&self, vertex: &Vertex, way: &str) -> bool {
+    pub(super) fn takes(&self, vertex: &Vertex, way: &str) -> bool {
         self.ways(vertex).any(|other| other == way)
     }
 
@@ -134,12 +134,7 @@ impl Sight {
         if self.makes_slots() {
             return None;
         }
-        let mut groups: BTreeMap<&str, u32> = BTreeMap::new();
-        for vertex in &self.job.vertices {
-            let widest = groups.entry(&vertex.slot_sharing_group_id).or_default();
-            *widest = vertex.parallelism.max(*widest);
-        }
-        let have = groups.into_values().fold(self.overview.slots_available, u32::saturating_add);
+        let have = self.slots_in_reach();
         let graph = self.graph(manner)?;
         let (mut fits, mut exceeds) = (0, have.saturating_add(1));
         while exceeds - fits > 1 {
@@ -147,6 +142,16 @@ impl Sight {
             *(if graph.slots(half) <= have { &mut fits } else { &mut exceeds }) = half;
         }
         Some(Replicas(fits))
+    }
+
+    /// Slots that the job has, and those that are free.
+    pub(super) fn slots_in_reach(&self) -> u32 {
+        let mut groups: BTreeMap<&str, u32> = BTreeMap::new();
+        for vertex in &self.job.vertices {
+            let widest = groups.entry(&vertex.slot_sharing_group_id).or_default();
+            *widest = vertex.parallelism.max(*widest);
+        }
+        groups.into_values().fold(self.overview.slots_available, u32::saturating_add)
     }
 
     /// The requirements for a scale. Lower bounds are never raised: a job that insists on more than there is does not

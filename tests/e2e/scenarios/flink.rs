@@ -67,7 +67,11 @@ impl Stage {
 
     /// A job that is there already, with a daemon that watches it.
     pub(super) async fn on(case: &Case, flink: Flink, job: String, load: Load) -> Result<Self> {
-        let home = case.home().await?;
+        Self::at(case, case.home().await?, flink, job, load).await
+    }
+
+    /// The same in a namespace that is there already.
+    pub(super) async fn at(case: &Case, home: Home, flink: Flink, job: String, load: Load) -> Result<Self> {
         let mut setup = case.setup().await?;
         setup.connections = with(&setup.connections, &json!({"flink": {"main": {"url": flink.url()}}}));
         let daemon = Daemon::start(Setup { dir: case.path("daemon"), ..setup }).await?;

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::flink::{COST, NEWEST, OLDER, PARTITIONS, Stage};
+use super::flink::{COST, NEWEST, OLDER, PARTITIONS, Stage, order};
 use crate::support::daemon::at;
 use crate::support::flink::{APPLICATION, Flink, Layout, Order};
 use crate::support::flink_operator::{OVERRIDES, Operator, Subject};
@@ -187,5 +187,42 @@ pub(super) async fn reactive(case: Case) -> Result<()> {
     stage.flink.runs(APPLICATION, 2).await?;
     case.figure(&format!("TaskManagers 1 -> {up} -> 1; moves {:?}", stage.moves()?));
     stage.nothing_was_lost().await?;
+    stage.daemon.alive()
+}
+
+/// A plain session cluster whose TaskManagers a Deployment keeps: more of them come before the job is asked to use
+/// them, and those that it has left go, the idle ones and no others: the job never fails.
+pub(super) async fn on_a_workload_of_taskmanagers(case: Case) -> Result<()> {
+    let bootstrap = case.kafka().await?.bootstrap();
+    case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
+    let options = &[("jobmanager.scheduler", Some("adaptive"))];
+    let layout = Layout { line: NEWEST, slots: &[], options, application: None };
+    let flink = Flink::start(case.tools(), &case.path("flink"), layout).await?;
+    let home = case.home().await?;
+    home.deploy("workers", &flink.image(NEWEST, 2), 1).await?;
+    flink.has_slots(2).await?;
+    let load = Load::start(&bootstrap, case.name, PARTITIONS, 200)?;
+    let job = flink.submit(&order(case.name, &bootstrap, 2)).await?;
+    let stage = Stage::at(&case, home, flink, job, load).await?;
+    let target = json!({"cluster": "main", "job": case.name, "taskManagers": {"name": "workers"}});
+    stage.policy(&json!({"target": {"flinkCluster": target}, "capacityPerReplica": 180}))?;
+    stage.is_trusted().await?;
+    stage.load.set(700);
+    let up = stage.is_asked_for_more().await?;
+    let made = stage.home.replicas("workers").await?;
+    ensure!(made >= i32::try_from(up.div_ceil(2))?, "{up} slots were asked for, of {made} TaskManagers");
+    let turns = stage.daemon.journal(case.name, case.name)?;
+    ensure!(
+        turns.iter().any(|turn| turn.outcome.get("deferred").is_some()),
+        "the job was asked before there were slots"
+    );
+    stage.runs_above(2).await?;
+    stage.load.set(60);
+    becomes("the TaskManagers", 1, || stage.home.replicas("workers")).await?;
+    stage.nothing_was_lost().await?;
+    let failures = stage.flink.get(&format!("/jobs/{}/exceptions", stage.job)).await?;
+    let entries = at(&failures, "/exceptionHistory/entries").as_array().map(Vec::len);
+    ensure!(entries == Some(0), "the job failed: {failures}");
+    case.figure(&format!("TaskManagers 1 -> {made} -> 1; moves {:?}", stage.moves()?));
     stage.daemon.alive()
 }

@@ -85,6 +85,7 @@ scenarios! {
     "flink-application": 2, flink_application::starts_without_what_is_kept;
     "flink-application-older": 2, flink_application::starts_with_what_is_kept;
     "flink-reactive": 2, flink_application::reactive;
+    "flink-workload": 2, flink_application::on_a_workload_of_taskmanagers, by_name;
     "flink-session-job": 2, flink_application::session_job;
     "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;

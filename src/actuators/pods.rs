@@ -10,9 +10,9 @@ use kube::core::Selector;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::actuators::ActuateError;
-use crate::actuators::api::{ReadError, refusal};
-use crate::actuators::owners::MANAGER;
+use super::ActuateError;
+use super::api::{ReadError, refusal};
+use super::owners::MANAGER;
 use crate::engine::observation::{LimitCause, TargetLimit, TargetReading};
 
 /// Of a `ReplicaSet`'s Pods, the one that costs least goes first; without it, every Pod costs 0.
