@@ -110,8 +110,12 @@ fn told(rate: u64, seen: &mut Observation) {
     let able = 100 * seen.target.ready.map_or(1, |ready| u64::from(ready.0.max(1)));
     metric(seen, Meaning::BusyShare, records_f64(rate.min(able)) / records_f64(able));
     seen.target.price = Some(Price { raise_seconds: 2.0, lower_seconds: 1.0 });
-    seen.target.binding =
-        Some(Binding { name: "work".to_owned(), division: Division::Parts(120), limited_by: None });
+    seen.target.binding = Some(Binding {
+        name: "work".to_owned(),
+        division: Division::Parts(120),
+        limited_by: None,
+        fill: None,
+    });
 }
 
 /// The load steps up and falls again: up at once, and one move down within five minutes, once it is known how far.
