@@ -25,7 +25,7 @@ async fn turn(manager: &JobManager, least: u32) -> Turn {
     let target = manager.actuator(&policy);
     let mode = Mode::Apply;
     let mut workload = Workload { policy, mode, sources: vec![busy], target, memory: Memory::default() };
-    workload.turn(now(), std::time::Duration::from_secs(60)).await
+    workload.turn(now(), std::time::Duration::from_mins(1)).await
 }
 
 fn bounds(lower: u32, upper: u32) -> Value {
