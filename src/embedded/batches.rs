@@ -5,7 +5,8 @@ use super::log::Partition;
 /// The batches of one query.
 #[derive(Debug, Clone, Default)]
 pub struct Batches {
-    running: bool,
+    /// When the batch under way began.
+    began: Option<i64>,
     last: Option<Batch>,
     before: Option<Batch>,
 }
@@ -17,33 +18,37 @@ pub struct Batch {
     pub number: u64,
     /// When it was committed.
     pub second: i64,
+    /// Seconds that it took; a part of one counts as one.
+    pub seconds: i64,
     /// The offset that it ended at, by partition.
     pub offsets: Vec<i64>,
 }
 
 impl Batches {
     /// Plans the next batch where the last is done and `triggered`.
-    pub fn plan(&mut self, triggered: bool, partitions: &mut [Partition]) {
-        if !self.running && triggered {
-            self.running = true;
+    pub fn plan(&mut self, second: i64, triggered: bool, partitions: &mut [Partition]) {
+        if !self.running() && triggered {
+            self.began = Some(second);
             partitions.iter_mut().for_each(Partition::take_batch);
         }
     }
 
     /// Commits the batch under way once nothing of it is left.
     pub fn commit(&mut self, second: i64, partitions: &mut [Partition]) {
-        if !self.running || partitions.iter().any(|partition| partition.open() > 0) {
+        let Some(began) = self.began.filter(|_| partitions.iter().all(|partition| partition.open() <= 0))
+        else {
             return;
-        }
+        };
         partitions.iter_mut().for_each(Partition::commit);
         let offsets = partitions.iter().map(Partition::committed).collect();
-        self.before = self.last.replace(Batch { number: self.next(), second, offsets });
-        self.running = false;
+        let seconds = second - began + 1;
+        self.before = self.last.replace(Batch { number: self.next(), second, seconds, offsets });
+        self.began = None;
     }
 
     /// Whether a batch is under way.
     pub fn running(&self) -> bool {
-        self.running
+        self.began.is_some()
     }
 
     /// The number of the batch under way, or of the next.
@@ -72,14 +77,14 @@ mod tests {
         let mut batches = Batches::default();
         partitions[0].wait_for_batch();
         partitions[0].append(5000);
-        batches.plan(false, &mut partitions);
+        batches.plan(1, false, &mut partitions);
         assert_eq!((batches.running(), partitions[0].open()), (false, 0));
-        batches.plan(true, &mut partitions);
+        batches.plan(2, true, &mut partitions);
         partitions[0].append(7000);
         assert_eq!((partitions[0].open(), partitions[0].backlog()), (5, 12));
         assert_eq!(partitions[0].process(9), 5);
         batches.commit(3, &mut partitions);
-        assert_eq!(batches.last(), Some(&Batch { number: 0, second: 3, offsets: vec![5] }));
+        assert_eq!(batches.last(), Some(&Batch { number: 0, second: 3, seconds: 2, offsets: vec![5] }));
         assert_eq!((batches.next(), partitions[0].committed(), partitions[0].open()), (1, 5, 0));
     }
 }

@@ -142,7 +142,7 @@ impl Group {
         }
         let due = second % self.runtime.commit_interval() == 0;
         if self.runtime == Runtime::SparkQuery {
-            self.batches.plan(due, partitions);
+            self.batches.plan(second, due, partitions);
         }
         let (even, odd) = (partitions.len() / self.members.len(), partitions.len() % self.members.len());
         let (mut rest, mut first) = (&mut *partitions, 0);

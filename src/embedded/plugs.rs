@@ -1,5 +1,6 @@
 //! The world as the daemon sees it: a [`Source`] and an [`Actuator`] like those of real servers.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -43,6 +44,8 @@ pub struct Broker {
     topic: String,
     window: TimeSpan,
     last: Mutex<Option<Look>>,
+    /// What the group had done, and could have, at the looks of the last minute.
+    work: Mutex<VecDeque<(i64, (i64, i64))>>,
 }
 
 /// What one look left for the next to count from.
@@ -65,7 +68,7 @@ impl Broker {
             | SourceSpec::SparkRuns(_) => return None,
         };
         let topic = topics.first().unwrap_or(&name).clone();
-        Some(Self { world, name, topic, window, last: Mutex::new(None) })
+        Some(Self { world, name, topic, window, last: Mutex::new(None), work: Mutex::default() })
     }
 
     fn look(&self, now: Timestamp) -> BacklogReading {
@@ -91,8 +94,20 @@ impl Broker {
             over_seconds: since.filter(|since| *since > 0).map(seconds),
             window_seconds: self.window.as_secs_f64(),
             partitions,
-            streaming: streaming(&world),
+            streaming: streaming(&world, self.busy_share(&world)),
         }
+    }
+
+    /// The share of the last minute that the group was at work for, as a driver's count of its tasks tells it.
+    fn busy_share(&self, world: &World) -> Option<f64> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.push_back((world.second(), world.group().work_milli()));
+        while work.get(1).is_some_and(|(next, _)| world.second() - next >= 60) {
+            work.pop_front();
+        }
+        let ((first, then), (last, now)) = work.front().zip(work.back())?;
+        let (done, could) = (now.0 - then.0, now.1 - then.1);
+        (last - first >= 20 && could > 0).then(|| (seconds(done) / seconds(could)).min(1.0))
     }
 
     fn read(&self, world: &World, index: usize, log: &Partition, last: Option<&Look>) -> PartitionReading {
@@ -165,17 +180,18 @@ fn steady(world: &World, index: usize, over: i64) -> Option<u64> {
 }
 
 /// What the driver says of the query.
-fn streaming(world: &World) -> Option<StreamingReading> {
+fn streaming(world: &World, busy_share: Option<f64>) -> Option<StreamingReading> {
     let group = world.group();
     in_batches(world).then(|| StreamingReading {
         trigger_seconds: seconds(group.runtime().commit_interval()),
         executors: u32::try_from(group.members()).ok(),
         slots_per_executor: Some(1),
+        busy_share,
         batch: group.batches().last().map(|last| BatchReading {
             number: last.number,
             age_seconds: seconds(world.second() - last.second),
             records_per_second: None,
-            seconds: None,
+            seconds: Some(seconds(last.seconds)),
             running: group.batches().running(),
         }),
         ..StreamingReading::default()

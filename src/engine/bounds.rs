@@ -126,7 +126,9 @@ pub(crate) fn apply(
     } else if need.quotient > need.replicas && belief.ladder.partitions().is_some() {
         let top = belief.ladder.top();
         let detail = format!("{} would be needed, but no more than {top} can share the load", need.quotient);
-        binding = Some((Reason::ClampedToPartitions, detail));
+        let tasks = belief.ladder.is_of_tasks();
+        let reason = if tasks { Reason::ClampedToTasks } else { Reason::ClampedToPartitions };
+        binding = Some((reason, detail));
     }
     let (to, reason) = fit(rules, &draft.floor, &belief.ladder, wanted);
     if let Some(reason) = reason {

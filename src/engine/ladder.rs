@@ -23,24 +23,28 @@ pub(crate) enum Ladder {
         partitions: u32,
         /// The counts.
         rungs: Vec<u32>,
+        /// They are not partitions, but tasks that a batch is split into.
+        tasks: bool,
     },
 }
 
 impl Ladder {
-    /// The ladder for a look, by the policy's rule where the work is divided as the partitions are. An objective in records asks for KEDA's counts: any up
-    /// to the partitions.
+    /// The ladder for a look, by the policy's rule where the work is divided as the partitions are. An objective in
+    /// records asks for KEDA's counts: any up to the partitions.
     pub(crate) fn of(rules: &Rules, look: &Look, division: Division) -> Self {
         let by_lag = matches!(rules.objective, Objective::LagPerReplica { .. });
         match division {
             Division::Even if !by_lag => return Self::Free,
             Division::Parts(parts) if parts > 0 && !by_lag => {
-                return Self::Rungs { partitions: parts, rungs: shares(parts) };
+                return Self::Rungs { partitions: parts, rungs: shares(parts), tasks: false };
             }
             Division::Even | Division::Parts(_) | Division::Partitions => {}
         }
         let Some(partitions) = look.partitions().filter(|partitions| *partitions > 0) else {
             return Self::Free;
         };
+        let tasks = look.tasks().filter(|tasks| *tasks > partitions);
+        let (partitions, tasks) = (tasks.unwrap_or(partitions), tasks.is_some());
         // With several slots each, n replicas work on partitions as n x slots of one slot would.
         let slots = look.slots();
         let rungs = match rules.partitions {
@@ -57,7 +61,12 @@ impl Ladder {
                 rungs
             }
         };
-        Self::Rungs { partitions, rungs }
+        Self::Rungs { partitions, rungs, tasks }
+    }
+
+    /// Whether the counts come from tasks, and not from partitions.
+    pub(crate) fn is_of_tasks(&self) -> bool {
+        matches!(self, Self::Rungs { tasks: true, .. })
     }
 
     /// The same without the counts that have another within a tenth above them and the same units of `fill`: what is
@@ -65,14 +74,14 @@ impl Ladder {
     pub(crate) fn filling(self, fill: Option<u32>) -> Self {
         match (fill.filter(|fill| *fill > 1), self) {
             (Some(fill), Self::Free) => Self::Filling(fill),
-            (Some(fill), Self::Rungs { partitions, mut rungs }) => {
+            (Some(fill), Self::Rungs { partitions, mut rungs, tasks }) => {
                 let all = rungs.clone();
                 let better = |rung: u32| {
                     let most = filled(rung, fill);
                     all.iter().any(|other| (rung + 1..=most).contains(other))
                 };
                 rungs.retain(|rung| !better(*rung));
-                Self::Rungs { partitions, rungs }
+                Self::Rungs { partitions, rungs, tasks }
             }
             (_, same) => same,
         }
@@ -228,9 +237,12 @@ mod tests {
         assert_eq!(Ladder::Free.sizes(2, 5, 24), [2, 3, 4, 5]);
         let many = Ladder::Free.sizes(1, u32::MAX, 24);
         assert!(many.len() <= 24 && many[0] == 1 && many.is_sorted_by(|a, b| a < b), "{many:?}");
-        let wide = Ladder::Rungs { partitions: 3000, rungs: shares(3000) }.sizes(1, 2000, 24);
+        let wide = Ladder::Rungs { partitions: 3000, rungs: shares(3000), tasks: false }.sizes(1, 2000, 24);
         assert!((12..=24).contains(&wide.len()) && wide.is_sorted_by(|a, b| a < b), "{wide:?}");
-        assert_eq!(Ladder::Rungs { partitions: 12, rungs: shares(12) }.sizes(2, 6, 24), [2, 3, 4, 6]);
+        assert_eq!(
+            Ladder::Rungs { partitions: 12, rungs: shares(12), tasks: false }.sizes(2, 6, 24),
+            [2, 3, 4, 6]
+        );
     }
 
     #[test]
@@ -250,7 +262,7 @@ mod tests {
         assert_eq!(Ladder::Free.filling(None), Ladder::Free);
         assert_eq!(Ladder::Free.filling(Some(1)), Ladder::Free);
         let Ladder::Rungs { rungs, .. } =
-            (Ladder::Rungs { partitions: 120, rungs: shares(120) }).filling(Some(4))
+            (Ladder::Rungs { partitions: 120, rungs: shares(120), tasks: false }).filling(Some(4))
         else {
             panic!("of key groups")
         };
@@ -264,7 +276,7 @@ mod tests {
 
     #[test]
     fn counts_find_their_rung() {
-        let ladder = Ladder::Rungs { partitions: 12, rungs: shares(12) };
+        let ladder = Ladder::Rungs { partitions: 12, rungs: shares(12), tasks: false };
         assert_eq!(ladder.at_least(Replicas(5)), Replicas(6));
         assert_eq!(ladder.at_least(Replicas(40)), Replicas(12));
         assert_eq!(ladder.at_least(Replicas(0)), Replicas(0));

@@ -5,6 +5,9 @@ use super::observation::{
 };
 use crate::policy::units::{Replicas, records_covering, records_f64};
 
+/// Tasks beyond so many bound nobody.
+const MOST_TASKS: u32 = 100_000;
+
 /// Ages that can be, in seconds: up to three centuries.
 const PLAUSIBLE_AGES: std::ops::RangeInclusive<f64> = 0.0..=1e10;
 
@@ -70,8 +73,21 @@ pub(crate) struct Group {
     pub(crate) slots: u32,
     /// Replicas that are at work, as the streaming engine says: one that is ready need not have joined yet.
     pub(crate) at_work: Option<u32>,
-    /// Whether work is done in batches, and a look tells the pace of the last ones.
-    pub(crate) in_batches: bool,
+    /// Where work is done in batches, what is known of them. A look tells the pace of the last ones then.
+    pub(crate) batches: Option<Batches>,
+    /// Tasks that a batch is split into, where they are more than partitions.
+    pub(crate) tasks: Option<u32>,
+}
+
+/// Batches in figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Batches {
+    /// Seconds between two triggers; 0: as soon as possible.
+    pub(crate) trigger: f64,
+    /// Seconds that the last one took.
+    pub(crate) seconds: Option<f64>,
+    /// Share of their time that the replicas have lately spent in its tasks.
+    pub(crate) busy_share: Option<f64>,
 }
 
 impl Look {
@@ -157,6 +173,16 @@ impl Look {
         self.groups.iter().map(|group| group.slots.max(1)).min().unwrap_or(1)
     }
 
+    /// Tasks that a batch is split into, where they are more than partitions.
+    pub(crate) fn tasks(&self) -> Option<u32> {
+        self.groups.iter().filter_map(|group| group.tasks).max().map(|tasks| tasks.min(MOST_TASKS))
+    }
+
+    /// Whether work is done in batches.
+    pub(crate) fn in_batches(&self) -> bool {
+        self.groups.iter().any(|group| group.batches.is_some())
+    }
+
     /// Replicas that are at work, where a streaming engine says so.
     pub(crate) fn at_work(&self) -> Option<Replicas> {
         self.groups.iter().filter_map(|group| group.at_work).max().map(Replicas)
@@ -176,12 +202,11 @@ impl Look {
         };
         let consumed = sum(self.groups.iter().map(|group| group.consumed));
         let waits = self.sizing_backlog().unwrap_or(0.0);
-        let in_batches = self.groups.iter().any(|group| group.in_batches);
         match (consumed, serving) {
             (Some(consumed), _) if consumed <= 0.0 && waits > 0.0 => over,
             _ if stopped => over,
             // Commits hide a little of what was done.
-            (Some(consumed), Some(serving)) if !in_batches && waits > 2.0 * serving => {
+            (Some(consumed), Some(serving)) if !self.in_batches() && waits > 2.0 * serving => {
                 let lost = over - consumed / serving;
                 if lost > 0.1 * over { lost.min(over) } else { 0.0 }
             }
@@ -238,7 +263,12 @@ impl Group {
         if let Some(streaming) = &reading.streaming {
             group.slots = streaming.slots_per_executor.unwrap_or(0);
             group.at_work = streaming.executors;
-            group.in_batches = true;
+            group.batches = Some(Batches {
+                trigger: streaming.trigger_seconds,
+                seconds: streaming.batch.as_ref().and_then(|batch| batch.seconds),
+                busy_share: streaming.busy_share,
+            });
+            group.tasks = streaming.tasks;
         }
         group
     }

@@ -13,6 +13,7 @@ use super::damp::flap::Flap;
 use super::damp::stabilization::Window;
 use super::effect::Effect;
 use super::estimate::age::AgeMemory;
+use super::estimate::batches::BatchMemory;
 use super::estimate::capacity::CapacityMemory;
 use super::estimate::cost::CostMemory;
 use super::estimate::rate::RateMemory;
@@ -80,6 +81,9 @@ pub struct Memory {
     pub(crate) age: AgeMemory,
     /// What one replica processes.
     pub(crate) capacity: CapacityMemory,
+    /// What one replica could do, as batches with time to spare show it.
+    #[serde(skip_serializing_if = "BatchMemory::is_empty")]
+    pub(crate) batches: BatchMemory,
     /// What each size was seen to do.
     pub(crate) effect: Effect,
     /// What a move costs.

@@ -246,10 +246,12 @@ pub struct StreamingReading {
     pub executors: Option<u32>,
     /// Tasks that one of them runs at once; the least where they differ.
     pub slots_per_executor: Option<u32>,
+    /// Tasks that the widest stage of a batch is split into, where that is more than the topics have partitions.
+    pub tasks: Option<u32>,
     /// Tasks that run now.
     pub active_tasks: Option<u32>,
-    /// Share of the executors' slots that was in use lately. No measure of spare: a small batch costs its tasks
-    /// nearly the time of a larger one, so nothing is learnt from it.
+    /// Share of the executors' slots that was in use lately. A bound only: a small batch costs its tasks nearly the
+    /// time of a larger one.
     pub busy_share: Option<f64>,
     /// The last batch that was committed.
     pub batch: Option<BatchReading>,

@@ -88,6 +88,8 @@ reasons! {
     AtMaxReplicas(Limit): "Raise maxReplicas: the objective is at risk.",
     /// More replicas than partitions would idle.
     ClampedToPartitions(Limit): "Add partitions, or make one replica faster.",
+    /// A Spark batch is split into no more tasks: further executors would idle.
+    ClampedToTasks(Limit): "Raise minPartitions; with state, start from a new checkpoint with more spark.sql.shuffle.partitions.",
     /// One partition alone brings more than one replica processes: replicas will not help.
     HotPartition(Limit): "Spread the keys, or make one replica faster.",
     /// The Flink cluster has too few free slots for what the load needs.

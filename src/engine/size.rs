@@ -121,7 +121,7 @@ pub(crate) fn fit(belief: &Belief, current: Replicas, load: Load) -> impl Displa
             Some(rate) if load.demand() <= 1.1 * rate => format!("{} arrive", number(rate)),
             _ => format!("{} are to be covered", number(load.demand())),
         };
-        match (capacity.mean, capacity.demonstrated) {
+        match (capacity.mean, capacity.at_least()) {
             (Some(capacity), _) => {
                 let most = number(capacity * current.as_f64());
                 write!(to, "{current} {noun} can process about {most} records/s; {load}")
@@ -185,7 +185,7 @@ pub(crate) mod tests {
             price: 300.0,
             tuning: BALANCED,
             ready_age: 30.0,
-            ladder: Ladder::Rungs { partitions, rungs },
+            ladder: Ladder::Rungs { partitions, rungs, tasks: false },
             busiest_share: share,
             moving: false,
             unsettled: false,

@@ -52,7 +52,7 @@ pub(crate) fn run(
     if *trust != Trust::Full {
         bounds::fall_back(draft, rules, memory, now);
     }
-    damp::apply(draft, rules, memory, now);
+    damp::apply(draft, rules, memory, look.in_batches(), now);
     bounds::enforce(draft, rules);
     need
 }

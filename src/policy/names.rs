@@ -55,6 +55,56 @@ pub(crate) fn http_address(url: &str, (): &()) -> garde::Result {
     must(!authority.is_empty(), url, ADDRESS)
 }
 
+/// A directory, or an object store without credentials. An Azure container stands before an `@`, too.
+pub(crate) fn place(place: &str, (): &()) -> garde::Result {
+    let Some((scheme, rest)) = place.split_once("://") else {
+        return must(!place.is_empty(), place, "not a directory or an address; expected one of them");
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    if user.contains(':') || rest.contains(['?', '#']) {
+        // Not shown: this is where a password or a signature would stand.
+        return Err(garde::Error::new(
+            "an address with credentials; expected them in the environment or in `objectStore.optionFiles`",
+        ));
+    }
+    let known = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https", "file"];
+    let expected = "not an object store; expected s3://, gs://, az://, abfss://, https:// or a directory";
+    must(known.contains(&scheme) && !rest.is_empty(), place, expected)
+}
+
+/// Options of an object store that may stand in a document.
+pub(crate) fn no_secret_options(
+    options: &std::collections::BTreeMap<String, String>,
+    (): &(),
+) -> garde::Result {
+    let secret = |key: &&String| {
+        let key = key.to_lowercase();
+        [
+            "secret",
+            "password",
+            "token",
+            "sas",
+            "account_key",
+            "master_key",
+            "access_key",
+            "service_account_key",
+            "customer_key",
+        ]
+        .iter()
+        .any(|word| key.contains(word))
+            && !key.ends_with("access_key_id")
+            && !key.ends_with("file")
+    };
+    match options.keys().find(secret) {
+        None => Ok(()),
+        Some(key) => Err(garde::Error::new(format!(
+            "`{}` is a secret; expected it in a file that `optionFiles` names",
+            key.escape_debug()
+        ))),
+    }
+}
+
 /// A path that stays below where it starts from.
 pub(crate) fn below(path: &str, (): &()) -> garde::Result {
     let stays = !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..");

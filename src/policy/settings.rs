@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Mode;
 use super::document::{ApiVersion, SettingsKind};
 use super::form::ADDRESS_FORMAT;
-use super::names::{host_and_port, http_address, label, label_or_any, subdomain};
+use super::names::{host_and_port, http_address, label, label_or_any, no_secret_options, place, subdomain};
 use super::units::TimeSpan;
 
 /// Static configuration of the daemon.
@@ -209,8 +209,14 @@ pub struct FlinkConnection {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct SparkConnection {
-    /// Directory, mounted read-only, that the checkpoints of its queries lie below.
-    pub checkpoints: PathBuf,
+    /// What the checkpoints of its queries lie below: a directory, mounted read-only, or an object store's address
+    /// (`s3://BUCKET/PATH`, `gs://`, `az://`, `abfss://`, or a `WebDAV` server's `https://`), without credentials.
+    #[garde(custom(place))]
+    pub checkpoints: String,
+    /// How that object store is reached, beyond what the environment says.
+    #[serde(default, skip_serializing_if = "ObjectStoreOptions::is_empty")]
+    #[garde(dive)]
+    pub object_store: ObjectStoreOptions,
     /// Base address of the driver's UI, without credentials; where absent, nothing is known of executors, and
     /// only its commits tell that a query is alive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,6 +231,25 @@ pub struct SparkConnection {
     #[serde(default = "defaults::everywhere")]
     #[garde(inner(custom(label_or_any)))]
     pub namespaces: Vec<String>,
+}
+
+/// How an object store is reached. Its own tools' environment variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`), and what
+/// a cloud gives its Pods, hold without being stated here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[garde(allow_unvalidated)]
+pub struct ObjectStoreOptions {
+    /// Options by the names of those variables, in lower case, such as `aws_endpoint`; none of them a secret.
+    #[garde(custom(no_secret_options))]
+    pub options: BTreeMap<String, String>,
+    /// Further options, each from a file of its own, such as `aws_secret_access_key`. Read again when they change.
+    pub option_files: BTreeMap<String, PathBuf>,
+}
+
+impl ObjectStoreOptions {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One Spark history server, which remembers finished runs.

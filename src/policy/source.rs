@@ -82,6 +82,11 @@ pub struct SparkQuery {
     /// arrives between two triggers waits by design, and is no reason for more executors.
     #[serde(default = "no_time")]
     pub trigger_interval: TimeSpan,
+    /// The query's `minPartitions`, where it states one: so many tasks share a batch, where the topics have fewer
+    /// partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = 1)))]
+    pub min_partitions: Option<u32>,
     /// What the query reads: with `readCommitted` an open transaction is not yet backlog.
     #[serde(default)]
     pub isolation_level: IsolationLevel,

@@ -15,6 +15,8 @@ const ALIVE: &str = "ALIVE";
 /// A master's web UI.
 pub(crate) struct Master {
     web: Web,
+    timeout: Duration,
+    requests_per_second: u32,
     /// Whether it answered last time, and what is wrong where it did not.
     health: Mutex<Option<Result<(), String>>>,
 }
@@ -37,6 +39,16 @@ pub(crate) struct Worker {
     /// Cores that executors have.
     #[serde(rename = "coresused")]
     pub(crate) cores_used: u32,
+    /// Address of its own UI.
+    #[serde(rename = "webuiaddress", default)]
+    web: String,
+}
+
+/// What a worker says of itself.
+#[derive(Deserialize)]
+struct Own {
+    #[serde(rename = "coresused")]
+    cores_used: u32,
 }
 
 impl Worker {
@@ -62,7 +74,8 @@ impl Master {
         timeout: Duration,
         requests_per_second: u32,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { web: Web::new(url, timeout, requests_per_second)?, health: Mutex::default() })
+        let web = Web::new(url, timeout, requests_per_second)?;
+        Ok(Self { web, timeout, requests_per_second, health: Mutex::default() })
     }
 
     /// Whether it answered last time, and what is wrong where it did not.
@@ -80,6 +93,16 @@ impl Master {
         let now = told.as_ref().map(drop).map_err(Clone::clone);
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         told
+    }
+
+    /// Whether the executors of a decommissioned worker have ended. Its master counts their cores on: it forgets executors
+    /// when it decommissions them, and their ends with them. So the worker itself is asked; no answer is no end.
+    pub(crate) async fn has_ended(&self, worker: &Worker) -> bool {
+        if worker.cores_used == 0 {
+            return true;
+        }
+        let Ok(web) = Web::new(&worker.web, self.timeout, self.requests_per_second) else { return false };
+        web.get::<Own>("/json/").await.is_ok_and(|own| own.cores_used == 0)
     }
 
     /// Asks it to give the workers on `host` no more tasks. Their processes stay until somebody stops them.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use self::checkpoint::{Standing, Unknown};
+use self::checkpoint::{Objects, Standing, Unknown};
 use self::driver::{Driver, InForce, Told};
 use self::history::History;
 use self::master::Master;
@@ -81,11 +81,32 @@ impl Apps {
     }
 }
 
+/// What an application's checkpoints lie below.
+enum Place {
+    Directory(PathBuf),
+    Objects(Objects),
+}
+
+impl Place {
+    fn of(connection: &SparkConnection, limits: &Limits) -> Self {
+        let place = connection.checkpoints.as_str();
+        match place.strip_prefix("file://") {
+            Some(path) => Self::Directory(PathBuf::from(path)),
+            None if place.contains("://") => {
+                // There are four questions in a row.
+                let timeout = limits.source_timeout.0.mul_f64(0.2);
+                Self::Objects(Objects::new(place, &connection.object_store, timeout))
+            }
+            None => Self::Directory(PathBuf::from(place)),
+        }
+    }
+}
+
 /// One application.
 pub(crate) struct App {
     /// Its name in the settings.
     pub(crate) name: String,
-    checkpoints: PathBuf,
+    checkpoints: Place,
     driver: Option<Driver>,
     /// The master of the standalone cluster that it runs on.
     master: Option<Arc<Master>>,
@@ -108,7 +129,7 @@ impl App {
                 .ok()
                 .map(Arc::new)
         });
-        let checkpoints = connection.checkpoints.clone();
+        let checkpoints = Place::of(connection, limits);
         Arc::new(Self { name: name.to_owned(), checkpoints, driver, master, health: Mutex::default() })
     }
 
@@ -141,7 +162,11 @@ impl App {
 
     /// Where the query with this checkpoint stands, and where it stood at least `back` before.
     pub(crate) async fn standing(&self, checkpoint: &str, back: Duration) -> Result<Standing, Unknown> {
-        let directory = checkpoint::directory(&self.checkpoints, checkpoint);
+        let root = match &self.checkpoints {
+            Place::Directory(root) => root,
+            Place::Objects(objects) => return objects.read(checkpoint, back).await,
+        };
+        let directory = checkpoint::directory(root, checkpoint);
         let shown = directory.display().to_string();
         let read = tokio::task::spawn_blocking(move || checkpoint::read(&directory, back)).await;
         let broken = |_| Unknown::Unreadable { path: shown, cause: "the look was interrupted".to_owned() };

@@ -181,6 +181,33 @@ async fn workers_are_decommissioned_before_they_are_taken_away() {
     assert_eq!(fake.writes().len(), 1, "once");
 }
 
+/// As a real master and a real worker tell it: the one counts the cores of executors that it has decommissioned on, and
+/// the other knows when they have ended.
+#[tokio::test]
+async fn a_decommissioned_worker_itself_says_when_its_executors_have_ended() {
+    let (master, worker, fake) = (MockServer::start().await, MockServer::start().await, api());
+    says(&master, &[("10.0.0.2", ALIVE, 1)], 200).await;
+    let target = target(&fake, &master.uri(), &plain("StatefulSet"));
+    let fence = seen(&*target, 0).await;
+    assert!(target.apply(&to(2), &fence).await.is_err());
+    for (second, used) in [(10, 1), (20, 0)] {
+        let gone = json!({
+            "host": "10.0.0.2", "state": GONE, "cores": 2, "coresused": 1, "webuiaddress": worker.uri(),
+        });
+        let told = json!({"workers": [gone], "activeapps": [], "status": "ALIVE"});
+        master.reset().await;
+        let answer = ResponseTemplate::new(200).set_body_json(told);
+        Mock::given(path("/json/")).respond_with(answer).mount(&master).await;
+        worker.reset().await;
+        let answer = ResponseTemplate::new(200).set_body_json(json!({"cores": 2, "coresused": used}));
+        Mock::given(path("/json/")).respond_with(answer).mount(&worker).await;
+        assert_eq!(calls(&fake), Vec::<String>::new(), "not before they have ended");
+        seen(&*target, second).await;
+        assert_eq!(target.tend(at(second)).await, Ok(()));
+    }
+    assert_eq!(calls(&fake), [SCALE_S], "as soon as they have");
+}
+
 #[tokio::test]
 async fn tasks_without_end_are_waited_for_so_long_and_no_longer() {
     let (master, fake) = (MockServer::start().await, api());

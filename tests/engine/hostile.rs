@@ -55,13 +55,14 @@ fn streaming() -> impl Strategy<Value = StreamingReading> {
             running,
         },
     );
-    let counts = (count(), count(), count());
+    let counts = (count(), count(), count(), count());
     (figure(), counts, proptest::option::of(figure()), proptest::option::of(batch)).prop_map(
-        |(trigger_seconds, (executors, slots_per_executor, active_tasks), busy_share, batch)| {
+        |(trigger_seconds, (executors, slots_per_executor, tasks, active_tasks), busy_share, batch)| {
             StreamingReading {
                 trigger_seconds,
                 executors,
                 slots_per_executor,
+                tasks,
                 active_tasks,
                 busy_share,
                 batch,

@@ -1,6 +1,7 @@
 //! The engine over time: decision tables, closed loops against a small plant, and its invariants.
 
 mod arbitrary;
+mod batches;
 mod bounds;
 mod cheap;
 mod closed_loop;

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use tidegate::engine::observation::{
     GroupState, LimitCause, Meaning, MetricReading, Observation, PartitionReading, Quality, SourceReading,
-    TargetHold, TargetLimit,
+    StreamingReading, TargetHold, TargetLimit,
 };
 use tidegate::engine::{Reason, Verdict};
 use tidegate::policy::behavior::{ScalingRules, SelectPolicy, StepKind, StepPolicy};
@@ -340,6 +340,24 @@ fn lopsided() -> Run {
     run(&mut plant, &hinted(), 3600, |_| 250)
 }
 
+/// A Spark query whose batches are split into more tasks than its topic has partitions, and not into enough.
+fn batched() -> Run {
+    edited(
+        2,
+        &hinted(),
+        1200,
+        |second| if second < 120 { 300 } else { 4000 },
+        |_, seen| {
+            for source in &mut seen.sources {
+                if let SourceReading::Backlog(reading) = source {
+                    reading.streaming =
+                        Some(StreamingReading { tasks: Some(16), ..StreamingReading::default() });
+                }
+            }
+        },
+    )
+}
+
 /// Some records stay overdue although the figures say that the size is enough.
 fn stuck() -> Run {
     let edit = |second, seen: &mut Observation| {
@@ -392,6 +410,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("paused", paused()),
         ("first looks", first_looks()),
         ("lopsided", lopsided()),
+        ("batched", batched()),
         ("stuck", stuck()),
         ("demanded", demanded()),
         ("scheduled", scheduled()),

@@ -486,3 +486,29 @@ fn runs_are_counted_in_executors_and_alone() {
     let elsewhere = good.replace(target, "scaleTargetRef: {kind: Deployment, name: orders}");
     assert_eq!(message(&elsewhere), alone);
 }
+
+#[test]
+fn checkpoints_lie_in_a_directory_or_on_an_object_store() {
+    let problems = |checkpoints: &str, store: &str| {
+        let text = format!(
+            "apiVersion: tidegate.dev/v1alpha1\nkind: Settings\nconnections:\n  spark:\n    app: {{checkpoints: \"{checkpoints}\"{store}}}\n"
+        );
+        let found = read_settings("test", &text).err().unwrap_or_default();
+        found.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    for good in
+        ["/var/lib/checkpoints", "s3://lake/spark", "abfss://c@a.dfs.core.windows.net/spark", "file:///lake"]
+    {
+        assert_eq!(problems(good, ""), Vec::<String>::new(), "{good}");
+    }
+    let signed = problems("https://a.blob.core.windows.net/c?sig=hunter2", "");
+    assert!(signed.len() == 1 && signed[0].contains("an address with credentials"), "{signed:?}");
+    let login = problems("https://admin:hunter2@dav/lake", "");
+    assert!(login.len() == 1 && !login[0].contains("hunter2"), "{login:?}");
+    let tape = problems("tape://lake", "");
+    assert!(tape[0].contains("not an object store"), "{tape:?}");
+    let open =
+        problems("s3://lake", ", objectStore: {options: {aws_region: x, aws_secret_access_key: hunter2}}");
+    assert!(open.len() == 1 && open[0].contains("`aws_secret_access_key` is a secret"), "{open:?}");
+    assert!(!open[0].contains("hunter2"));
+}

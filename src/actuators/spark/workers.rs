@@ -158,7 +158,13 @@ impl Workers {
         }
         let since = self.drain().map_or(known.at, |drain| drain.since);
         self.drains(Some(Drain { to, since }));
-        let busy: Vec<&str> = going.iter().filter_map(|one| at_work(one)).collect();
+        let mut busy = Vec::new();
+        for worker in going.iter().filter_map(|(_, worker)| *worker) {
+            // Until the master is asked again, one that was alive has been asked to end its tasks this moment.
+            if worker.is_alive() || !master.has_ended(worker).await {
+                busy.push(worker.host.as_str());
+            }
+        }
         let waited = known.at.duration_since(since).as_secs_f64();
         if !busy.is_empty() && waited < PATIENT {
             return Err(deferred(format!(
@@ -226,11 +232,6 @@ fn worker<'a>(member: &Member, told: &'a Told) -> Option<&'a Worker> {
     };
     let all = || told.workers.iter().filter(here);
     all().find(|worker| worker.is_alive()).or_else(|| all().find(|worker| worker.state == DECOMMISSIONED))
-}
-
-/// The host of a worker whose executors are not done yet.
-fn at_work<'a>((_, worker): &Going<'a>) -> Option<&'a str> {
-    worker.filter(|worker| worker.is_alive() || worker.cores_used > 0).map(|worker| worker.host.as_str())
 }
 
 impl Actuator for Workers {

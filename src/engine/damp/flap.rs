@@ -1,11 +1,13 @@
 //! A penalty on reversals that decays, after the route-flap damping of RFC 2439.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::decision::Stage;
 use crate::engine::draft::Draft;
-use crate::engine::memory::{Memory, seconds_between};
+use crate::engine::memory::{Memory, Move, seconds_between};
 use crate::engine::reason::Reason;
 use crate::engine::tuning::Tuning;
 use crate::policy::Rules;
@@ -20,6 +22,10 @@ const LONGEST: f64 = 900.0;
 const SUPPRESS: f64 = 2.0;
 /// ... until it has decayed to below this one.
 const REUSE: f64 = 0.75;
+
+/// Seconds in which executors of a query that works in batches go back down once: each that comes again starts cold, and
+/// the batch under way pays for those that went.
+const ONCE_IN: f64 = 3600.0;
 
 /// One point for every reversal, halving with [`HALF_LIFE`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -57,7 +63,17 @@ fn half_life(price: f64) -> f64 {
 }
 
 /// Holds a move down while recent reversals weigh too much. Going to rest has its own cooldown.
-pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: Timestamp) {
+pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, in_batches: bool, now: Timestamp) {
+    if in_batches
+        && draft.lowers()
+        && draft.reason != Reason::Idle
+        && let Some(seconds) = turned_down(&memory.moves, now)
+    {
+        let detail = format!(
+            "the size has gone down and up again within an hour; executors go down again in {seconds:.0} s"
+        );
+        draft.hold(Stage::Damp, Reason::FlapPenalty, detail);
+    }
     if !memory.flap.suppressing {
         return;
     }
@@ -71,9 +87,38 @@ pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: 
     }
 }
 
+/// Where the last of these moves was a move up: seconds until the last move down from before it is an hour ago, the
+/// first of those that follow a move up. `None` where it is.
+fn turned_down(moves: &VecDeque<Move>, now: Timestamp) -> Option<f64> {
+    let up = |made: &Move| made.2 > made.1;
+    let mut latest = moves.iter().rev().filter(|made| made.1 != made.2);
+    latest.next().filter(|last| up(last))?;
+    let down = latest.skip_while(|made| up(made)).take_while(|made| !up(made)).last()?;
+    let left = ONCE_IN - down.seconds_ago(now);
+    (left > 0.0).then_some(left)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Replicas;
+
+    #[test]
+    fn executors_turn_back_down_once_an_hour() {
+        let moves = |moves: &[(i64, u32, u32)]| {
+            moves
+                .iter()
+                .map(|(at, from, to)| Move(*at, Replicas(*from), Replicas(*to)))
+                .collect::<VecDeque<_>>()
+        };
+        let left = |made: &[(i64, u32, u32)]| turned_down(&moves(made), at(2000));
+        assert_eq!(left(&[]), None);
+        assert_eq!(left(&[(0, 2, 4)]), None, "it went up, and was not down before");
+        assert_eq!(left(&[(0, 4, 3), (600, 3, 2)]), None, "further down is no turn");
+        assert_eq!(left(&[(0, 4, 3), (600, 3, 2), (900, 2, 3), (1200, 3, 4)]), Some(1600.0));
+        assert_eq!(left(&[(0, 4, 4), (100, 4, 2), (200, 2, 4), (300, 4, 4)]), Some(1700.0));
+        assert_eq!(turned_down(&moves(&[(0, 4, 2), (1200, 2, 4)]), at(3600)), None);
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

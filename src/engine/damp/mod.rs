@@ -18,11 +18,11 @@ use super::memory::Memory;
 use crate::policy::Rules;
 
 /// Applies every damper in order.
-pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, now: Timestamp) {
+pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, in_batches: bool, now: Timestamp) {
     tolerance::apply(draft, rules);
     stabilization::apply(draft, rules, memory);
     step_limit::apply(draft, rules, memory, now);
     bounds::keep_schedule(draft);
     budget::apply(draft, rules, memory);
-    flap::apply(draft, rules, memory, now);
+    flap::apply(draft, rules, memory, in_batches, now);
 }

@@ -84,14 +84,21 @@ pub(crate) struct Capacity {
     pub(crate) low: Option<f64>,
     /// A lower bound: the most that was seen, busy or not.
     pub(crate) demonstrated: Option<f64>,
+    /// The same, as batches with time to spare show it.
+    pub(crate) spare: Option<f64>,
     /// What is not enough, whatever the mean says: so much was processed while the group fell behind.
     pub(crate) strained: Option<f64>,
 }
 
 impl Capacity {
+    /// A lower bound, by all that has been seen.
+    pub(crate) fn at_least(self) -> Option<f64> {
+        self.demonstrated.into_iter().chain(self.spare).reduce(f64::max)
+    }
+
     /// What a move down counts on: the mean, or what was seen; and no more than has been too little.
     pub(crate) fn for_less(self) -> Option<f64> {
-        let counted = self.mean.or(self.demonstrated)?;
+        let counted = self.mean.or(self.at_least())?;
         let strained = self.strained.filter(|strained| *strained >= LEAST_STRAINED * counted);
         Some(strained.map_or(counted, |strained| counted.min(strained)))
     }
@@ -123,6 +130,7 @@ impl CapacityMemory {
             mean: belief.map(|belief| belief.mean.exp()),
             low: belief.map(|b| (b.mean - b.variance.sqrt().max(LEAST_DEVIATION)).exp()),
             demonstrated: self.demonstrated,
+            spare: None,
             strained: self.strained.map(|(rate, _)| rate),
         }
     }

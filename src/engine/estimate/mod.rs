@@ -4,6 +4,7 @@
 //! replica look faster, and with it the need smaller, within the same turn.
 
 pub(crate) mod age;
+pub(crate) mod batches;
 pub(crate) mod capacity;
 pub(crate) mod cost;
 pub(crate) mod rate;
@@ -194,8 +195,9 @@ pub(crate) fn believe(
     });
     let division = seen.target.binding.as_ref().map_or(Division::Partitions, |binding| binding.division);
     let fill = seen.target.binding.as_ref().and_then(|binding| binding.fill);
+    let ladder = Ladder::of(rules, look, division).filling(fill);
     // What lies in which partition tells nothing of work that is divided anew.
-    let by_partitions = division == Division::Partitions;
+    let by_partitions = division == Division::Partitions && !ladder.is_of_tasks();
     let share = known(look.busiest_share());
     let smoothed = match (memory.rate.share, share) {
         (Some(before), Some(now)) => Some(before + SHARE_WEIGHT * (now - before)),
@@ -214,7 +216,10 @@ pub(crate) fn believe(
         age: known(look.age()),
         trend: memory.age.trend(now).filter(|_| usable),
         overdue,
-        capacity: memory.capacity.capacity(rules.capacity_per_replica),
+        capacity: Capacity {
+            spare: memory.batches.least(),
+            ..memory.capacity.capacity(rules.capacity_per_replica)
+        },
         working: memory.rate.per_replica(COUNTED_FROM),
         raise_seconds: memory.cost.raise_seconds(),
         raise_stop: memory.cost.raise_stop(),
@@ -222,7 +227,7 @@ pub(crate) fn believe(
         price: memory.cost.price(&tuning),
         tuning,
         ready_age: ready_age(rules, memory),
-        ladder: Ladder::of(rules, look, division).filling(fill),
+        ladder,
         busiest_share: if by_partitions { smoothed } else { Some(0.0) },
         unsettled: memory.unsettled_since.is_some() && lasted(memory.unsettled_since, now) < patience,
         moving,
@@ -365,6 +370,7 @@ pub(crate) fn learn(
 ) {
     if matches!(seen.target.hold, Some(TargetHold::RollingOut)) {
         memory.capacity.unsettle();
+        memory.batches.unsettle();
         memory.effect.unsettle();
         return;
     }
@@ -378,6 +384,7 @@ pub(crate) fn learn(
     if let Some(rate) = memory.rate.per_replica(DEMONSTRATED_FROM) {
         memory.capacity.demonstrate(rate, hint);
     }
+    learn_from_batches(rules, memory, look, belief, now);
     let grows = if look.saturated() && records > 0.0 {
         gains(rules, memory, (seen, look), belief, (seconds, records), now)
     } else {
@@ -392,6 +399,22 @@ pub(crate) fn learn(
         memory.capacity.busy(seconds, records, hint);
     } else {
         memory.capacity.not_busy();
+    }
+}
+
+/// Learns from batches with time to spare what one replica could do.
+fn learn_from_batches(rules: &Rules, memory: &mut Memory, look: &Look, belief: &Belief, now: Timestamp) {
+    if belief.moving || memory.steady_looks == 0 {
+        memory.batches.disturb();
+        return;
+    }
+    let (fill, allowed) = (belief.tuning.utilization, rules.window().as_secs_f64());
+    let one = memory
+        .rate
+        .usual_per_replica(COUNTED_FROM)
+        .and_then(|rate| batches::per_replica(look, rate, fill, allowed));
+    if let Some(one) = one {
+        memory.batches.push(now, one);
     }
 }
 

@@ -162,6 +162,18 @@ impl RateMemory {
         most
     }
 
+    /// Records per second and replica that were processed without a break: the mean over the last [`WINDOW`], or over
+    /// as much of it as there is. `None` before `least` seconds have been seen.
+    pub(crate) fn usual_per_replica(&self, least: f64) -> Option<f64> {
+        let (mut records, mut seconds) = (0.0, 0.0);
+        for sample in self.samples.iter().rev() {
+            let Some(one) = sample.per_replica.filter(|_| seconds < WINDOW) else { break };
+            records += one;
+            seconds += sample.seconds;
+        }
+        (seconds >= least).then(|| records / seconds)
+    }
+
     /// Seconds and records of the latest sample.
     pub(crate) fn latest_sample(&self) -> Option<(f64, f64)> {
         self.samples.back().map(|sample| (sample.seconds, sample.arrived))

@@ -98,6 +98,15 @@ const fn seconds(metric: &Metric) -> Metric {
     Metric { seconds: true, ..*metric }
 }
 
+/// By which means a Spark target may be moved.
+const RUNGS: [&str; 5] = ["recommend", "nextRun", "workers", "scaleAllocator", "restart"];
+
+/// The means that a target's own words begin with.
+fn rung(words: &str) -> Option<&'static str> {
+    let name = words.strip_prefix("rung ")?.split(|c: char| !c.is_ascii_alphabetic()).next()?;
+    RUNGS.into_iter().find(|rung| *rung == name)
+}
+
 /// Every family; the text of `docs/metrics.md` follows it.
 const FAMILIES: &[Metric] = &[
     gauge(
@@ -127,6 +136,10 @@ const FAMILIES: &[Metric] = &[
     gauge("scheduled_replicas", "The floor that a schedule asks for, while one holds", |tally| {
         let scheduled = tally.latest.decision.schedule.as_ref();
         replicas(scheduled.and_then(|scheduled| Some(scheduled.holds.as_ref()?.min_replicas)))
+    }),
+    gauge("rung", "1 for the means by which a target is moved that may be moved by several", |tally| {
+        let on = tally.latest.rung.as_deref().and_then(rung);
+        on.map(|on| (vec![("rung", on)], 1.0)).into_iter().collect()
     }),
     gauge("apply_mode", "1 where decisions are carried out, 0 where they are only recommended", |tally| {
         one(Some(if tally.latest.mode == Mode::Apply { 1.0 } else { 0.0 }))

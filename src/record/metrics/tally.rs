@@ -32,6 +32,7 @@ pub(super) enum Write {
     Applied,
     Conflicted,
     Yielded,
+    Deferred,
     Failed,
 }
 
@@ -116,7 +117,8 @@ impl Tally {
 impl Write {
     fn of(outcome: &Outcome) -> Option<Self> {
         match outcome {
-            Outcome::Held | Outcome::Recommended | Outcome::Deferred { .. } => None,
+            Outcome::Held | Outcome::Recommended => None,
+            Outcome::Deferred { .. } => Some(Self::Deferred),
             Outcome::Applied => Some(Self::Applied),
             Outcome::Conflicted => Some(Self::Conflicted),
             Outcome::Yielded { .. } => Some(Self::Yielded),

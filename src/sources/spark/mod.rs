@@ -142,7 +142,8 @@ impl SparkSource {
         now: Timestamp,
     ) {
         let trigger_seconds = self.query.trigger_interval.as_secs_f64();
-        let mut streaming = StreamingReading { trigger_seconds, ..StreamingReading::default() };
+        let tasks = self.tasks(reading.partitions.len(), standing.and_then(|standing| standing.pinned));
+        let mut streaming = StreamingReading { trigger_seconds, tasks, ..StreamingReading::default() };
         let idle = reading.partitions.iter().all(|one| one.lag == Some(0));
         let quiet = standing.map(|standing| steady::quiet(standing, trigger_seconds, now));
         let moves =
@@ -180,6 +181,13 @@ impl SparkSource {
             }
         };
         reading.streaming = Some(streaming);
+    }
+
+    /// Tasks of the widest stage of a batch, where they are more than the topics have partitions: those that read are
+    /// as many as partitions unless `minPartitions` splits them, those with state as many as its first batch had.
+    fn tasks(&self, partitions: usize, pinned: Option<u32>) -> Option<u32> {
+        let widest = self.query.min_partitions.max(pinned)?;
+        (usize::try_from(widest).is_ok_and(|widest| widest > partitions)).then_some(widest)
     }
 
     /// What the executors are doing. After one has come or gone, what the batch under way does says nothing of

@@ -76,7 +76,7 @@ scenarios! {
     // Its runs are short: on a busy machine they do not take the same time twice, and the bounds follow.
     "spark-history": 2, spark_history::bounds_from_real_runs, by_name;
     // Spark's older line is installed on request.
-    "spark-workers-3.5": 3, spark::on_the_older_line, by_name;
+    "spark-workers-older": 3, spark::on_the_older_line, by_name;
     "spark-answers": 2, spark_lines::record, by_name;
     "flink-slots": 2, flink::too_few_slots;
     "flink-deployment": 2, flink_operator::in_place;

@@ -28,13 +28,13 @@ const TEMPTED: usize = 20;
 
 /// The load goes up: a dry run recommends more workers and writes nothing; a live one adds them, their
 /// executors join, and the backlog is cleared. The load goes down while the driver is gone, and then while
-/// something else answers in its place: no worker leaves. The driver is back: they leave, drained. Every
-/// record was processed once.
+/// something else answers in its place: no worker leaves. The driver is back: they leave, decommissioned through the
+/// cluster's master, for nothing else drains them. Every record was processed once.
 pub(super) async fn workers_follow_a_streaming_query(case: Case) -> Result<()> {
     follow(case, Line::Four).await
 }
 
-/// The same with Spark 3.5.
+/// The same with Spark 3.5, and workers that drain themselves before their Pods are stopped.
 pub(super) async fn on_the_older_line(case: Case) -> Result<()> {
     let installed = case.tools().spark(Line::Three);
     ensure!(installed.exists(), "{} is missing: run tests/e2e/install.sh spark-3.5", installed.display());
@@ -46,13 +46,17 @@ async fn follow(case: Case, line: Line) -> Result<()> {
     let (master, kafka) = tokio::try_join!(Master::start(case.tools(), line, &dir), case.kafka())?;
     kafka.admin()?.create(name, PARTITIONS).await?;
     let load = Load::start(&kafka.bootstrap(), name, PARTITIONS, LOW)?;
-    home.deploy("workers", &master.worker(), 1).await?;
+    let by_master = line == Line::Four;
+    let worker = if by_master { master.worker_of_its_own() } else { master.worker() };
+    home.deploy("workers", &worker, 1).await?;
     let log = ReplicaLog::follow(&home, "workers").await?;
     let query = Query::new(name, &kafka.bootstrap(), COST, 1500);
     let mut driver = Driver::start(case.tools(), &dir, &master, &query).await?;
     eventually("the query has committed a batch", || async { Ok(driver.committed().then_some(())) }).await?;
     let mut setup = case.setup().await?;
-    setup.connections = with(&setup.connections, &json!({"spark": {"app": driver.connection()}}));
+    let further = if by_master { json!({"master": master.web()}) } else { json!({}) };
+    let connection = with(&driver.connection(), &further);
+    setup.connections = with(&setup.connections, &json!({"spark": {"app": connection}}));
     let daemon = Daemon::start(setup).await?;
     let decide = |mode: &str| daemon.policies("spark.yaml", &policy(Some(name), name, &spec(name, mode)));
 
@@ -98,9 +102,15 @@ async fn follow(case: Case, line: Line) -> Result<()> {
     patiently(|| becomes("records processed", produced, || async { Ok(driver.counts()?.records()) })).await?;
     let counts = driver.counts()?;
     counts.exact()?;
+    let all = driver.executors_ever().await?;
+    let gone: Vec<_> = all.iter().filter(|one| *at(one, "/isActive") == json!(false)).collect();
+    ensure!(gone.iter().all(|one| *at(one, "/failedTasks") == json!(0)), "tasks were lost: {gone:#?}");
+    let reasons: Vec<_> = gone.iter().map(|one| at(one, "/removeReason").to_string()).collect();
+    ensure!(reasons.iter().all(|why| why.contains("ecommission")), "left otherwise: {reasons:?}");
     case.figure(&format!(
-        "{produced} records in {} batches, each processed once; moves {:?}",
+        "{produced} records in {} batches, each processed once; {} executors left, drained; moves {:?}",
         counts.batches(),
+        gone.len(),
         log.moves()
     ));
     daemon.alive()?;

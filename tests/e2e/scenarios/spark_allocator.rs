@@ -94,8 +94,8 @@ pub(super) async fn executors_that_nobody_asked_for(case: Case) -> Result<()> {
     let reasons: Vec<_> = gone.iter().map(|one| at(one, "/removeReason").to_string()).collect();
     ensure!(reasons.iter().all(|why| why.contains("ecommission")), "left otherwise: {reasons:?}");
     let written = writes(&case).await?;
-    ensure!(written.iter().any(|what| what == "deployments"), "{written:?}");
-    ensure!(written.iter().all(|what| what == "deployments" || what == "pods"), "{written:?}");
+    ensure!(written.iter().any(|what| what == "deployments/scale"), "{written:?}");
+    ensure!(written.iter().all(|what| what == "deployments/scale" || what == "pods"), "{written:?}");
     case.figure(&format!(
         "executors up {grown:?}, moves in all {:?}; {} left, drained; {produced} records in {} batches, each \
          processed once; {} writes",

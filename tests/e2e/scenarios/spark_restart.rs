@@ -1,7 +1,11 @@
 //! A streaming application with dynamic allocation whose bounds only a restart can change.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::patiently;
 use super::spark_bounds::{create, define, objects};
@@ -27,8 +31,9 @@ const APP: &str = "orders";
 const TEMPTED: usize = 15;
 
 /// The application may have one executor, the load asks for more, and the policy allows two. A dry run shows the
-/// restart and writes nothing. A live one restarts it once, and proves it: the new bounds are in force, and batches are
-/// committed again, from where the checkpoint was. Then the policy allows four, and the driver does not come up with
+/// restart and writes nothing. A change that the operator has missed is told, and nothing is written on it. A live one
+/// restarts it once, and proves it: the new bounds are in force, and batches are committed again, from where the
+/// checkpoint was. Then the policy allows four, and the driver does not come up with
 /// them: they are taken back once, and the application is left alone. Every record was processed once.
 pub(super) async fn proved_or_rolled_back(case: Case) -> Result<()> {
     let (name, home, dir) = (case.name, case.home().await?, case.path("spark"));
@@ -62,6 +67,12 @@ pub(super) async fn proved_or_rolled_back(case: Case) -> Result<()> {
     ensure!(
         writes(&case).await?.is_empty() && operator.submissions() == 1,
         "a recommendation wrote something"
+    );
+
+    missed(&home, &daemon, &operator).await?;
+    ensure!(
+        writes(&case).await?.is_empty() && operator.submissions() == 1,
+        "a change that was missed was carried out"
     );
 
     decide("Apply", 2)?;
@@ -128,6 +139,38 @@ async fn recommended(daemon: &Daemon, name: &str) -> Result<Option<String>> {
     ensure!(plan.starts_with("rung restart: ") && !plan.contains("not worth"), "{plan}");
     ensure!(plan.contains("\"minExecutors\":2"), "{plan}");
     Ok(Some(plan.split("; kubectl").next().unwrap_or_default().to_owned()))
+}
+
+/// Somebody changes the bounds while the operator is away: the daemon says within a minute that the driver runs with
+/// others, for the next restart would carry out both changes. It is taken back in the same way.
+async fn missed(home: &Home, daemon: &Daemon, operator: &Operator) -> Result<()> {
+    const WHY: &str = "its spec says 1 to 3 executors, and its driver runs with 1 to 1 executors";
+    operator.is_away(true);
+    let changed = Instant::now();
+    state(home, 3).await?;
+    eventually("the change that was missed is told", || async {
+        let workload = daemon.workload(&home.name, APP).await?;
+        ensure!(workload.sentence.contains(WHY), "{workload:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    ensure!(changed.elapsed() < Duration::from_mins(1), "told after {:?}", changed.elapsed());
+    state(home, 1).await?;
+    eventually("it is free again", || async {
+        let workload = daemon.workload(&home.name, APP).await?;
+        ensure!(!workload.sentence.contains("its driver runs with"), "{workload:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    operator.is_away(false);
+    Ok(())
+}
+
+/// States an upper bound, as a person would.
+async fn state(home: &Home, upper: u32) -> Result<()> {
+    let patch = Patch::Merge(json!({"spec": {"dynamicAllocation": {"maxExecutors": upper}}}));
+    objects(home, "SparkApplication").patch(APP, &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 async fn bounds(home: &Home) -> Result<Value> {

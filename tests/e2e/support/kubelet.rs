@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use super::container::Sandbox;
 use super::place::Tools;
 use super::process::{Process, Program};
-use super::spark::Line;
+use super::spark::{Line, POD_IP};
 
 const NODE: &str = "suite";
 
@@ -187,7 +187,9 @@ async fn start(
         image if image.starts_with("spark-worker:") => {
             let line = image.split_once(':').and_then(|(_, line)| Line::named(line));
             let (line, args) = (line.context("no such line of Spark")?, container.args.clone());
-            super::spark::worker(&shared.tools, line, &log, args.unwrap_or_default())
+            let mut args = args.unwrap_or_default();
+            args.iter_mut().filter(|arg| *arg == POD_IP).for_each(|arg| *arg = address(pod));
+            super::spark::worker(&shared.tools, line, &log, args)
         }
         "spark-executor" => {
             let (id, args) = (enlist(shared, pod).await?, container.args.clone());
@@ -205,6 +207,18 @@ async fn start(
         other => bail!("no such image: {other}"),
     };
     Ok(Some(program.start()?))
+}
+
+/// A Pod's address: one of its own on loopback for whoever asks for it.
+fn address(pod: &Pod) -> String {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let asked = containers.flat_map(|one| one.args.iter().flatten()).any(|arg| arg == POD_IP);
+    let uid = pod.uid().unwrap_or_default();
+    let byte = |at: usize| uid.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    match (byte(0), byte(2), byte(4)) {
+        (Some(a), Some(b), Some(c)) if asked => format!("127.{}.{b}.{}", a.max(1), c.clamp(1, 254)),
+        _ => "127.0.0.1".to_owned(),
+    }
 }
 
 /// An executor's number, as a label of its Pod: a driver on Kubernetes gives both once the executor asks for them.
@@ -233,7 +247,7 @@ async fn report(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
         })
     });
     let status = json!({"status": {
-        "phase": "Running", "hostIP": "127.0.0.1", "podIP": "127.0.0.1",
+        "phase": "Running", "hostIP": "127.0.0.1", "podIP": address(pod),
         "conditions": conditions,
         "containerStatuses": containers.collect::<Vec<_>>(),
     }});

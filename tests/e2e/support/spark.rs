@@ -74,6 +74,9 @@ impl Line {
 const DRAIN: &str =
     "kill -s PWR ${MAIN_PID:-1}; while pgrep -P ${MAIN_PID:-1} >/dev/null; do sleep 0.2; done";
 
+/// Where a worker's argument is its Pod's address, as a Pod's own environment would have it.
+pub(crate) const POD_IP: &str = "$(POD_IP)";
+
 /// What an executor's Pod does before it is stopped: it asks its tasks to end, and waits until it has ended itself.
 const LEAVE: &str = "kill -s PWR ${MAIN_PID:-1}; while grep -qs 'State:.[^Z]' /proc/${MAIN_PID:-1}/status; do sleep 0.2; done";
 
@@ -118,6 +121,7 @@ pub(crate) fn executor(tools: &Tools, log: &Path, id: u32, args: Vec<String>) ->
 pub(crate) struct Master {
     line: Line,
     url: String,
+    web: String,
     process: Process,
 }
 
@@ -130,22 +134,36 @@ impl Master {
             java(tools, line, &dir.join("master.log"), "-Xmx192m", "org.apache.spark.deploy.master.Master")
                 .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--webui-port", &web.to_string()])
                 .start()?;
-        let master = Self { line, url: format!("spark://127.0.0.1:{port}"), process };
+        let (url, web) = (format!("spark://127.0.0.1:{port}"), format!("http://127.0.0.1:{web}"));
+        let master = Self { line, url, web, process };
         eventually("the master answers", || async {
             master.process.check()?;
-            get(&format!("http://127.0.0.1:{web}/json/")).await.map(Some)
+            get(&format!("{}/json/", master.web)).await.map(Some)
         })
         .await?;
         Ok(master)
     }
 
+    /// Address of its UI.
+    pub(crate) fn web(&self) -> &str {
+        &self.web
+    }
+
     /// What a worker's Pod runs: one core, room for one executor.
     pub(crate) fn worker(&self) -> Image {
-        let args =
-            ["--host", "127.0.0.1", "--cores", "1", "--memory", "600m", "--webui-port", "0", &self.url];
+        self.worker_on("127.0.0.1", DRAIN)
+    }
+
+    /// The same on a host of its own, the Pod's. Nothing drains it: that is for the master to do.
+    pub(crate) fn worker_of_its_own(&self) -> Image {
+        self.worker_on(POD_IP, "true")
+    }
+
+    fn worker_on(&self, host: &str, drain: &str) -> Image {
+        let args = ["--host", host, "--cores", "1", "--memory", "600m", "--webui-port", "0", &self.url];
         Image::SparkWorker {
             args: args.map(str::to_owned).to_vec(),
-            drain: DRAIN.to_owned(),
+            drain: drain.to_owned(),
             line: self.line,
         }
     }

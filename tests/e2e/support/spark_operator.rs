@@ -32,6 +32,7 @@ pub(crate) struct Operator {
 struct Shared {
     submissions: AtomicUsize,
     break_next: AtomicBool,
+    away: AtomicBool,
     driver: Mutex<Driver>,
 }
 
@@ -44,8 +45,9 @@ impl Drop for Operator {
 impl Operator {
     /// Submits the application `name`, and again whenever its spec changes.
     pub(crate) fn start(api: Api<DynamicObject>, name: &str, driver: Driver) -> Self {
-        let (submissions, break_next) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { submissions, break_next, driver: Mutex::new(driver) });
+        let (submissions, driver) = (AtomicUsize::new(0), Mutex::new(driver));
+        let (break_next, away) = (AtomicBool::new(false), AtomicBool::new(false));
+        let shared = Arc::new(Shared { submissions, break_next, away, driver });
         let (kept, name) = (Arc::clone(&shared), name.to_owned());
         let task = tokio::spawn(async move {
             let mut acted_on = None;
@@ -68,6 +70,11 @@ impl Operator {
         self.shared.break_next.store(true, Ordering::SeqCst);
     }
 
+    /// It is away from now on, or is back: what was changed and changed back meanwhile it has missed.
+    pub(crate) fn is_away(&self, away: bool) {
+        self.shared.away.store(away, Ordering::SeqCst);
+    }
+
     /// One of the settings that the driver runs with.
     pub(crate) async fn in_force(&self, key: &str) -> Result<Option<String>> {
         self.shared.driver.lock().await.in_force(key).await
@@ -85,6 +92,9 @@ async fn turn(
     shared: &Shared,
     acted_on: &mut Option<Value>,
 ) -> Result<()> {
+    if shared.away.load(Ordering::SeqCst) {
+        return Ok(());
+    }
     let object = api.get(name).await?;
     let spec = at(&object.data, "/spec").clone();
     let mut driver = shared.driver.lock().await;

@@ -28,16 +28,19 @@ pub(crate) enum Contender {
     Stock,
     /// Tidegate moves the workers; dynamic allocation is off.
     Tidegate,
+    /// The same, which is not told what an executor processes.
+    Untold,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 2] = [Self::Stock, Self::Tidegate];
+    pub(crate) const ALL: [Self; 3] = [Self::Stock, Self::Tidegate, Self::Untold];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Stock => "stock",
             Self::Tidegate => "tidegate",
+            Self::Untold => "untold",
         }
     }
 
@@ -81,7 +84,6 @@ impl Contender {
             further: json!({"interval": "15s"}),
         })
         .await?;
-        // What a core does in 20 ms per record, less a tenth. Small batches on too many executors tell nothing of it.
         // Everything else is left to its default.
         let spec = json!({
             "mode": "Apply",
@@ -91,8 +93,11 @@ impl Contender {
                 "query": home.name, "triggerInterval": format!("{}s", course.trigger()),
             }}],
             "objective": {"maxLag": format!("{}s", course.objective())},
-            "minReplicas": LEAST, "maxReplicas": MOST, "capacityPerReplica": TOLD,
+            "minReplicas": LEAST, "maxReplicas": MOST,
         });
+        // What a core does in 20 ms per record, less a tenth.
+        let told = if self == Self::Tidegate { json!({"capacityPerReplica": TOLD}) } else { json!({}) };
+        let spec = with(&spec, &told);
         daemon.policies("bench.yaml", &policy(Some(&home.name), WORKERS, &spec))?;
         daemon.turns_pass(&home.name, WORKERS, 0).await?;
         Ok(Some(daemon))

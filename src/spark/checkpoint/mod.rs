@@ -4,6 +4,8 @@
 //! `commits/N`, written when it is done. So a query stands where `offsets/N` says for the highest N that has a
 //! commit. Anything else, a file that is half written above all, is unknown.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+pub(crate) use self::objects::Objects;
 
 /// Offsets by topic and partition: of the next record to process.
 pub(crate) type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
@@ -33,6 +37,8 @@ pub(crate) struct Standing {
     pub(crate) planned: Option<u64>,
     /// An earlier batch, where there is one.
     pub(crate) before: Option<Earlier>,
+    /// Tasks of the stages that hold state. Its first batch has fixed them for ever; `None` where there is no state.
+    pub(crate) pinned: Option<u32>,
 }
 
 /// A batch that was committed before the last one.
@@ -48,6 +54,10 @@ pub(crate) struct Earlier {
 pub(crate) enum Unknown {
     #[error("{path} cannot be read ({cause}): is the checkpoint mounted, and does `checkpoint` name it?")]
     Unreadable { path: String, cause: String },
+    #[error(
+        "{path} cannot be read ({cause}): does `checkpoints` name the store, and may these credentials list and get there?"
+    )]
+    NotReachable { path: String, cause: String },
     #[error("{path} holds no batch yet: nothing is known before the query's first commit")]
     NothingCommitted { path: String },
     #[error("{path} is incomplete: it is read again at the next turn")]
@@ -61,28 +71,65 @@ pub(crate) enum Unknown {
 pub(crate) fn read(directory: &Path, back: Duration) -> Result<Standing, Unknown> {
     let commits = directory.join("commits");
     let mut numbers = batches(&commits)?;
-    let Some(batch) = numbers.pop() else {
-        return Err(Unknown::NothingCommitted { path: commits.display().to_string() });
-    };
-    let path = commits.join(batch.to_string());
-    committed(&text(&path)?, &path)?;
-    let at = modified(&path)?;
-    let planned = batches(&directory.join("offsets"))?.pop().filter(|planned| *planned > batch);
+    numbers.drain(..numbers.len().saturating_sub(BATCHES_BACK + 1));
+    let last = numbers.last().copied();
+    // One of the earlier ones that is gone by now has been cleaned up.
+    let timed = numbers.into_iter().filter_map(|number| match modified(&commits.join(number.to_string())) {
+        Err(error) if last == Some(number) => Some(Err(error)),
+        time => Some(Ok((number, time.ok()?))),
+    });
+    let timed = timed.collect::<Result<Vec<_>, _>>()?;
+    let picked = pick(&timed, back);
+    let picked = picked.ok_or_else(|| Unknown::NothingCommitted { path: commits.display().to_string() })?;
+    let path = commits.join(picked.batch.to_string());
+    committed(&text(&path)?, &path.display().to_string())?;
+    let planned = batches(&directory.join("offsets"))?.pop();
     let of = |batch: u64| {
         let path = directory.join("offsets").join(batch.to_string());
-        offsets(&text(&path)?, &path)
+        offsets(&text(&path)?, &path.display().to_string())
     };
-    let mut earlier = None;
-    for number in numbers.into_iter().rev().take(BATCHES_BACK) {
-        // One that is gone by now has been cleaned up.
-        let Ok(then) = modified(&commits.join(number.to_string())) else { break };
-        earlier = Some((number, then));
-        if at.duration_since(then).unsigned_abs() >= back {
-            break;
+    let before = picked.before.and_then(|(batch, at)| Some((batch, at, of(batch).ok()?)));
+    let state = directory.join("state");
+    // Unknown is not stateless: its tasks may be what the size rests on.
+    let stateful = state.try_exists().map_err(|error| unreadable(&state, &error))?;
+    Ok(picked.standing(of(picked.batch)?, planned, before, stateful))
+}
+
+/// The batches that count.
+struct Picked {
+    batch: u64,
+    at: Timestamp,
+    before: Option<(u64, Timestamp)>,
+}
+
+/// Picks the last of the batches that were committed, which come in rising order, and an earlier one.
+fn pick(commits: &[(u64, Timestamp)], back: Duration) -> Option<Picked> {
+    let ((batch, at), earlier) = commits.split_last()?;
+    let long_before = |(_, then): &&(u64, Timestamp)| at.duration_since(*then).unsigned_abs() >= back;
+    let near = earlier.get(earlier.len().saturating_sub(BATCHES_BACK)..).unwrap_or_default();
+    let before = near.iter().rev().find(long_before).or_else(|| near.first()).copied();
+    Some(Picked { batch: *batch, at: *at, before })
+}
+
+impl Picked {
+    fn standing(
+        &self,
+        planned: Planned,
+        last: Option<u64>,
+        before: Option<(u64, Timestamp, Planned)>,
+        stateful: bool,
+    ) -> Standing {
+        let earlier =
+            |(batch, at, planned): (u64, Timestamp, Planned)| Earlier { batch, offsets: planned.offsets, at };
+        Standing {
+            batch: self.batch,
+            offsets: planned.offsets,
+            at: self.at,
+            planned: last.filter(|last| *last > self.batch),
+            before: before.map(earlier),
+            pinned: planned.shuffle_partitions.filter(|_| stateful),
         }
     }
-    let before = earlier.and_then(|(batch, at)| Some(Earlier { batch, offsets: of(batch).ok()?, at }));
-    Ok(Standing { batch, offsets: of(batch)?, at, planned, before })
 }
 
 /// The numbers of the batches that a log directory holds, rising. Temporary files and checksums have other
@@ -120,38 +167,49 @@ fn unreadable(path: &Path, error: &io::Error) -> Unknown {
     Unknown::Unreadable { path: path.display().to_string(), cause: error.kind().to_string() }
 }
 
-fn incomplete(path: &Path) -> Unknown {
-    Unknown::Incomplete { path: path.display().to_string() }
+fn incomplete(path: &str) -> Unknown {
+    Unknown::Incomplete { path: path.to_owned() }
 }
 
 /// What follows the line with the version. Both versions of either log are laid out alike, as far as is read
 /// here.
-fn body<'a>(text: &'a str, path: &Path) -> Result<std::str::Lines<'a>, Unknown> {
+fn body<'a>(text: &'a str, path: &str) -> Result<std::str::Lines<'a>, Unknown> {
     let mut lines = text.lines();
     match lines.next() {
         Some("v1" | "v2") => Ok(lines),
         None | Some("" | "v") => Err(incomplete(path)),
         Some(found) => {
             let found = found.chars().filter(|c| !c.is_control()).take(20).collect();
-            Err(Unknown::Strange { path: path.display().to_string(), found })
+            Err(Unknown::Strange { path: path.to_owned(), found })
         }
     }
 }
 
 /// A commit is one object of metadata.
-fn committed(text: &str, path: &Path) -> Result<(), Unknown> {
+fn committed(text: &str, path: &str) -> Result<(), Unknown> {
     let whole = |line: &str| serde_json::from_str::<serde_json::Map<_, _>>(line).is_ok();
     body(text, path)?.next().filter(|line| whole(line)).map(drop).ok_or_else(|| incomplete(path))
 }
 
+/// What a batch was planned with.
+struct Planned {
+    /// Where it will end.
+    offsets: Offsets,
+    /// `spark.sql.shuffle.partitions`.
+    shuffle_partitions: Option<u32>,
+}
+
 /// Offsets are one object of metadata and a line per source, which version 2 begins with the source's id and a
 /// colon. Sources other than Kafka's say something else there, or `-` before they have any offset.
-fn offsets(text: &str, path: &Path) -> Result<Offsets, Unknown> {
+fn offsets(text: &str, path: &str) -> Result<Planned, Unknown> {
     let mut lines = body(text, path)?;
     let metadata = lines.next().unwrap_or_default();
-    if serde_json::from_str::<serde_json::Map<_, _>>(metadata).is_err() {
-        return Err(incomplete(path));
-    }
+    let metadata: serde_json::Value = serde_json::from_str(metadata)
+        .ok()
+        .filter(serde_json::Value::is_object)
+        .ok_or_else(|| incomplete(path))?;
+    let shuffle = metadata.pointer("/conf/spark.sql.shuffle.partitions").and_then(serde_json::Value::as_str);
+    let shuffle_partitions = shuffle.and_then(|count| count.parse().ok());
     let (mut offsets, mut sources) = (Offsets::new(), 0);
     for line in lines {
         sources += 1;
@@ -168,7 +226,7 @@ fn offsets(text: &str, path: &Path) -> Result<Offsets, Unknown> {
             return Err(incomplete(path));
         }
     }
-    if sources == 0 { Err(incomplete(path)) } else { Ok(offsets) }
+    if sources == 0 { Err(incomplete(path)) } else { Ok(Planned { offsets, shuffle_partitions }) }
 }
 
 /// The directory of a query's checkpoint.
@@ -275,5 +333,16 @@ mod tests {
         let standing = stands(&[("offsets/0", planned("v1", lines)), ("commits/0", done())]).unwrap();
         assert_eq!(standing.offsets, Offsets::from([("orders".into(), [(0, 4), (1, 9)].into())]));
         assert_eq!(standing.planned, None);
+    }
+
+    #[test]
+    fn state_pins_the_tasks_of_its_stages() {
+        let metadata = r#"{"batchWatermarkMs":0,"conf":{"spark.sql.shuffle.partitions":"8"}}"#;
+        let planned = format!("v1\n{metadata}\n{{\"orders\":{{\"0\":5}}}}");
+        let files = [("offsets/0", planned), ("commits/0", done())];
+        assert_eq!(stands(&files).unwrap().pinned, None, "nothing is pinned without state");
+        let directory = checkpoint(&files);
+        fs::create_dir(directory.path().join("state")).unwrap();
+        assert_eq!(read(directory.path(), Duration::ZERO).unwrap().pinned, Some(8));
     }
 }
