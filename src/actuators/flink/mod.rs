@@ -171,7 +171,7 @@ impl JobActuator {
         let route = route.unwrap_or(Route::InPlace);
         let current = route.current(sight, manner, fleet.and_then(Fleet::asked));
         let fence = fence(sight, route);
-        let made = fleet.is_some_and(|fleet| fleet.grows(sight, now));
+        let made = fleet.is_some_and(|fleet| fleet.grows(now));
         let progress = route.progress(sight, manner, current);
         let unread = route == Route::TaskManagers && problem.is_some();
         let parts = Parts { current, hold, fence, ..Parts::default() };
@@ -527,9 +527,8 @@ impl Actuator for JobActuator {
         let portions = route.graph(&sight, &self.manner)?.portions(change.replicas.0);
         let one = |one: &Portion| format!("{} {} -> {} ({})", one.name, one.from, one.to, one.why);
         let all: Vec<String> = portions.iter().map(one).collect();
-        let more = self.fleet.as_ref().filter(|_| sight.lacks_slots(&self.manner, change.replicas));
-        let more = more.and_then(|fleet| {
-            let needed = sight.taskmanagers_for(&self.manner, change.replicas)?;
+        let more = self.fleet.as_ref().and_then(|fleet| {
+            let needed = fleet.needed(&sight, &self.manner, change.replicas)?;
             Some(format!("; first TaskManagers {} -> {needed}", fleet.asked()?))
         });
         let more = more.unwrap_or_default();
