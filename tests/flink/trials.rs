@@ -201,8 +201,8 @@ async fn a_checkpoint_that_does_not_come_stops_no_move() {
     assert_eq!(sent[1].0, "PUT /resource-requirements");
 }
 
-/// Flink 2 takes no notice of a checkpoint that was completed before it had the slots: it is asked for more, until it runs
-/// with what was asked for.
+/// The checkpoint next to the move may fail: Flink 2 is asked for another one each turn, until it runs with what was asked
+/// for.
 #[tokio::test]
 async fn another_checkpoint_is_asked_for_until_the_job_is_rescaled() {
     let moved = Moved::up().await;

@@ -372,8 +372,8 @@ impl JobActuator {
         }
     }
 
-    /// Asks for another checkpoint where a scheduler that waits for one has not rescaled yet: it takes no notice of one
-    /// that was completed before it had the slots.
+    /// Asks for another checkpoint where a scheduler that waits for one has not rescaled yet: the one next to the move may
+    /// have failed, or have been refused.
     async fn nudge(&self, job: &JobWatch, sight: &Sight) {
         let waits = sight.waits_for_checkpoints() && sight.phase() == Phase::Running;
         let pays = waits && sight.checkpoint_first().is_some();

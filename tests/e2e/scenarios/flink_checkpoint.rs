@@ -16,7 +16,7 @@ use crate::support::world::Case;
 /// The line whose JobManagers keep a history.
 const WITH_HISTORY: &str = "2.3";
 
-/// Flink 2 rescales with the next checkpoint, which would be ten minutes away.
+/// Flink 2 rescales with the next checkpoint, which would be up to an hour away.
 pub(super) async fn comes_at_once(case: Case) -> Result<()> {
     a_checkpoint_is_taken(case, NEWEST).await
 }
@@ -26,7 +26,7 @@ pub(super) async fn comes_first(case: Case) -> Result<()> {
     a_checkpoint_is_taken(case, OLDER).await
 }
 
-/// Checkpoints lie ten minutes apart. Before the first the job is left alone, though the policy asks for more; then a move
+/// Checkpoints lie an hour apart. Before the first the job is left alone, though the policy asks for more; then a move
 /// brings the next one about, and the new tasks start from that. The job keeps up: behind a backlog a checkpoint may take
 /// longer than a move waits for one.
 async fn a_checkpoint_is_taken(case: Case, line: &'static str) -> Result<()> {
@@ -36,7 +36,7 @@ async fn a_checkpoint_is_taken(case: Case, line: &'static str) -> Result<()> {
     let layout = Layout { line, slots: &[4, 4], options, application: None };
     let flink = Flink::start(case.tools(), &case.path("flink"), layout).await?;
     let load = Load::start(&bootstrap, case.name, PARTITIONS, 200)?;
-    let job = flink.submit(&Order { checkpoint: 600_000, ..order(case.name, &bootstrap, 2) }).await?;
+    let job = flink.submit(&Order { checkpoint: 3_600_000, ..order(case.name, &bootstrap, 2) }).await?;
     let stage = Stage::on(&case, flink, job, load).await?;
     let policy = |mode: &str| {
         stage.policy(&json!({
@@ -69,14 +69,17 @@ async fn a_checkpoint_is_taken(case: Case, line: &'static str) -> Result<()> {
     let asked = Instant::now();
     stage.runs_above(2).await?;
     let seconds = asked.elapsed().as_secs_f64();
-    let told = stage.flink.get(&checkpoints).await?;
-    let restored = at(&told, "/latest/restored/id").as_u64().context("nothing was restored")?;
+    // A JobManager tells of it some seconds late.
+    let restored = eventually("what the new tasks started from is told", || async {
+        Ok(at(&stage.flink.get(&checkpoints).await?, "/latest/restored/id").as_u64())
+    })
+    .await?;
     case.figure(&format!(
         "Flink {line}: {seconds:.1} s from the policy to more tasks, which started from checkpoint {restored}; \
          moves {:?}",
         stage.moves()?
     ));
-    ensure!(restored >= 2, "the tasks went back to the first checkpoint: {told}");
+    ensure!(restored >= 2, "the tasks went back to checkpoint {restored}, the first");
     stage.nothing_was_lost().await?;
     stage.daemon.alive()
 }
