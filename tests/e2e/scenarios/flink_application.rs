@@ -195,7 +195,8 @@ pub(super) async fn reactive(case: Case) -> Result<()> {
 pub(super) async fn on_a_workload_of_taskmanagers(case: Case) -> Result<()> {
     let bootstrap = case.kafka().await?.bootstrap();
     case.kafka().await?.admin()?.create(case.name, PARTITIONS).await?;
-    let options = &[("jobmanager.scheduler", Some("adaptive"))];
+    // For so long a job keeps slots that it has left.
+    let options = &[("jobmanager.scheduler", Some("adaptive")), ("slot.idle.timeout", Some("5 s"))];
     let layout = Layout { line: NEWEST, slots: &[], options, application: None };
     let flink = Flink::start(case.tools(), &case.path("flink"), layout).await?;
     let home = case.home().await?;
