@@ -223,7 +223,8 @@ pub(super) async fn on_a_workload_of_taskmanagers(case: Case) -> Result<()> {
     );
     stage.runs_above(2).await?;
     stage.load.set(60);
-    policy(2)?;
+    // One task: two may well be on two TaskManagers, and neither goes then.
+    policy(1)?;
     becomes("the TaskManagers", 1, || stage.home.replicas("workers")).await?;
     stage.nothing_was_lost().await?;
     let failures = stage.flink.get(&format!("/jobs/{}/exceptions", stage.job)).await?;
