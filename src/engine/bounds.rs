@@ -54,9 +54,7 @@ pub(crate) fn enforce(draft: &mut Draft, rules: &Rules) {
                 LimitCause::Slots => (Reason::SlotsMissing, "there are slots for"),
                 LimitCause::MaxParallelism => (Reason::AtMaxParallelism, "maxParallelism is"),
                 LimitCause::Vertex => (Reason::AtVertexLimit, "the job's vertices can follow up to"),
-                LimitCause::Quarantine => {
-                    (Reason::Quarantined, "the job failed again and again with more than")
-                }
+                LimitCause::Quarantine => (Reason::Quarantined, "the job did not bear more than"),
                 LimitCause::Quota => (Reason::QuotaReached, "quotas leave room for"),
                 LimitCause::Pending => (Reason::PodsPending, "Pods have been Pending for long at"),
             };

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::anticipate::Margin;
+use super::damp::fall::Fall;
 use super::damp::flap::Flap;
 use super::damp::stabilization::Window;
 use super::effect::Effect;
@@ -100,6 +101,9 @@ pub struct Memory {
     pub(crate) holds: Holds,
     /// Reversals, decaying.
     pub(crate) flap: Flap,
+    /// What has been enough lately, while less is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fall: Option<Fall>,
     /// What the target did not bear, since when that has been known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quarantine: Option<(Replicas, Timestamp)>,

@@ -140,7 +140,7 @@ pub enum LimitCause {
     MaxParallelism,
     /// Flink: a vertex whose work cannot be divided any further, or that is left alone.
     Vertex,
-    /// Flink: with more than this the job failed again and again.
+    /// Flink: with more than this the job, or its checkpoints, failed again and again.
     Quarantine,
     /// Spark: a ResourceQuota leaves room for no more executors.
     Quota,

@@ -66,7 +66,7 @@ reasons! {
     CooldownActive(Routine): "Shorten cooldown if the last replica should go earlier.",
     /// The difference is within the tolerance.
     WithinTolerance(Routine): "Lower behavior.*.tolerance to act on smaller differences.",
-    /// A higher recommendation within the scale-down window holds the size.
+    /// A higher recommendation within the scale-down window holds the size, or a fall that may not be over yet.
     DownStabilizing(Routine): "Shorten behavior.scaleDown.stabilizationWindowSeconds if this is too slow.",
     /// A lower recommendation within the scale-up window holds the size.
     UpStabilizing(Routine): "Shorten behavior.scaleUp.stabilizationWindowSeconds if this is too slow.",
@@ -98,8 +98,8 @@ reasons! {
     AtMaxParallelism(Limit): "Restart the job from a savepoint with a higher maxParallelism.",
     /// A vertex of the Flink job can follow no further: its partitions, or that it is left alone, bind all of the job.
     AtVertexLimit(Limit): "Add partitions, or take the vertex that is named out of exclude and give it more.",
-    /// With more parallelism the Flink job failed again and again; it has been given back what it had.
-    Quarantined(Limit): "See the job's exceptions: network buffers or memory. It is tried again after an hour.",
+    /// With more parallelism the Flink job, or its checkpoints, failed again and again; it has been given back what it had.
+    Quarantined(Limit): "See the job's exceptions and its failed checkpoints: network buffers, memory, too many writers. It is tried again after an hour.",
     /// A ResourceQuota leaves no room for what the load needs.
     QuotaReached(Limit): "Raise the namespace's ResourceQuota, or lower maxReplicas.",
     /// Pods that were asked for still wait for a node, and more of them would wait too.

@@ -149,13 +149,23 @@ pub(crate) struct Bounds {
 /// `/jobs/:id/checkpoints`.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Checkpoints {
+    pub(crate) counts: Counts,
     pub(crate) latest: Latest,
+}
+
+/// How many there were in this life of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) in_progress: u64,
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
 }
 
 /// The latest checkpoints.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Latest {
     pub(crate) completed: Option<Completed>,
+    pub(crate) restored: Option<Restored>,
 }
 
 /// The latest one that was completed.
@@ -163,6 +173,34 @@ pub(crate) struct Latest {
 pub(crate) struct Completed {
     /// Milliseconds since 1970, by the JobManager's clock.
     pub(crate) trigger_timestamp: i64,
+    /// Milliseconds.
+    pub(crate) end_to_end_duration: i64,
+}
+
+/// The latest one that tasks were started from.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Restored {
+    /// When they were, in milliseconds since 1970 by the JobManager's clock.
+    pub(crate) restore_timestamp: i64,
+}
+
+/// `POST /jobs/:id/checkpoints`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Triggered {
+    pub(crate) request_id: String,
+}
+
+/// `/jobs/:id/checkpoints/:request`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) status: Status,
+}
+
+/// How far it is: `IN_PROGRESS` or `COMPLETED`, the latter also where it has failed.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) id: String,
 }
 
 /// `/jobs/:id/checkpoints/config`.

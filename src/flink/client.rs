@@ -77,6 +77,20 @@ impl Client {
         }
     }
 
+    /// Asks for something to be done; what is answered, `None` where there is no such thing to do.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<Option<T>, FlinkError> {
+        let (status, answer) = self.send(Method::POST, path, |request| request.json(body)).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(serde_json::from_slice(&answer).ok()),
+            status => Err(self.refusal(status, &answer)),
+        }
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -5,6 +5,7 @@ mod answers;
 mod client;
 mod graph;
 mod look;
+mod rescales;
 mod resource;
 mod sight;
 mod watch;
@@ -13,7 +14,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-pub(crate) use self::answers::{Requirements, TaskManager};
+pub(crate) use self::answers::{Counts, Requirements, TaskManager};
 use self::client::Client;
 pub(crate) use self::graph::{Cap, Division, Graph, Portion};
 pub(crate) use self::resource::{Finder, OVERRIDES, Obstacle, Overrides, Resource, api, spelt_overrides};

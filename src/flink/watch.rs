@@ -8,10 +8,13 @@ use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::answers::{Requirements, TaskManager, TaskManagers};
+use super::answers::{Progress, Requirements, TaskManager, TaskManagers, Triggered};
 use super::look::{self, Fixed, Which};
 use super::work::Work;
 use super::{Cluster, Clusters, Finder, FlinkError, Obstacle, Phase, Resource, Sight};
+
+/// Between two looks at a checkpoint that was asked for.
+const CHECKPOINT_LOOK: Duration = Duration::from_millis(150);
 
 type Outcome = Result<Arc<Sight>, FlinkError>;
 
@@ -190,6 +193,32 @@ impl JobWatch {
         // What was seen before says nothing about the job any more.
         self.board().look = None;
         sent
+    }
+
+    /// Asks for a checkpoint now, and waits for it for `patience` seconds at the most. Nothing depends on it: the log
+    /// tells what went wrong.
+    pub(crate) async fn checkpoint(&self, jid: &str, patience: f64) {
+        let Some(cluster) = self.board().cluster.clone() else { return };
+        let path = format!("/jobs/{jid}/checkpoints");
+        let asked: Result<Option<Triggered>, FlinkError> =
+            cluster.client.post(&path, &json!({"checkpointType": "CONFIGURED"})).await;
+        if let Err(error) = &asked {
+            tracing::info!("flink {}: no checkpoint was taken: {error}", self.label());
+        }
+        let Ok(Some(request)) = asked else { return };
+        let path = format!("{path}/{}", request.request_id);
+        let done = async {
+            loop {
+                let is: Result<Option<Progress>, FlinkError> = cluster.client.get(&path, &[]).await;
+                if !is.is_ok_and(|is| is.is_some_and(|is| is.status.id == "IN_PROGRESS")) {
+                    return;
+                }
+                tokio::time::sleep(CHECKPOINT_LOOK).await;
+            }
+        };
+        if patience > 0.0 && tokio::time::timeout(Duration::from_secs_f64(patience), done).await.is_err() {
+            tracing::info!("flink {}: a checkpoint takes longer than {patience:.1} s", self.label());
+        }
     }
 
     /// The TaskManagers of the JobManager that the job was seen on.

@@ -10,6 +10,7 @@
 #   install.sh flink-peer  and what Flink's own autoscaler needs: PEER_JAR names its jar, dependencies.pom.xml
 #                          lies beside it
 #   install.sh spark-3.5   and Spark's older line, for scenarios by name
+#   install.sh flink-2.3   and the Flink whose JobManagers tell of their rescales, for a scenario by name
 set -euo pipefail
 export LC_ALL=C
 
@@ -281,6 +282,8 @@ for part; do
     keda) (keda) ;;
     flink-peer) (flink_peer) ;;
     spark-3.5) (spark spark-3.5 2.12) ;;
+    # Flink 2.2's connector is the newest, and runs on it.
+    flink-2.3) (flink 2.3 2.3.0 5.0.0-2.2 2.1.0) ;;
     *) die "there is no part $part" ;;
   esac
 done

@@ -1,9 +1,36 @@
 //! A Flink job as the target, against a JobManager that gives the recorded answers of a real one, and faults that a
 //! real one cannot be made to have on cue.
+//!
+//! What Flink and its operator are known to do to an autoscaler, and where it is held against what Tidegate does. Scenarios
+//! of the end-to-end suite, against real servers, are in quotes; the rest is in this folder or beside the code.
+//!
+//! | trap | test | what is asserted |
+//! |---|---|---|
+//! | an answer is one fetch old | `flink::look::tests::the_first_answer_is_thrown_away` | the second answer counts |
+//! | one unknown name empties the answer | `..::names_are_listed_before_they_are_asked_for`, `sight::tests::one_unknown_name_..` | no position is zero |
+//! | zeros that are not complete, right after a start (FLINK-39925) | `traps::zeros_of_new_tasks_are_unknown`, `sight::tests::zeros_of_a_job_..` | `SignalMissing`, nothing sent |
+//! | RUNNING while tasks are made anew | `traps::a_job_that_is_being_rescaled_is_left_alone` | `TargetNotSettled`: which vertex is what |
+//! | counters begin anew, names vanish | `flink::look::tests::positions_of_replaced_tasks_say_nothing`, `busy_shares_..` | unknown |
+//! | accepted is not carried out | `traps::accepted_is_not_carried_out` | not settled until it runs so |
+//! | a wait in the scheduler's rest | `traps::the_schedulers_rest_is_not_fought` | `TargetNotSettled`: for how long |
+//! | a stall for slots that are missing | `traps::no_more_is_asked_for_than_there_are_slots`, "flink-slots" | `SlotsMissing` |
+//! | a lower bound survives no lost TaskManager | `traps::no_lower_bound_is_raised` | the bounds sent |
+//! | parallelism lost by a restart (FLINK-38770) | `resource::a_job_that_begins_anew_..`, "flink-application", "flink-application-older" | given back once |
+//! | a TaskManager is killed in a rescale | "flink-taskmanager", `sight::tests::a_failure_of_late_..` | never down, all counted once |
+//! | the JobManager is killed in a rescale | "flink-jobmanager", "flink-application" | `TargetUnreadable`, `TargetNotFound` |
+//! | no checkpoint to go back to | `traps::a_job_with_nothing_to_go_back_to_is_left_alone` | `TargetUnfit`, `TargetNotSettled` |
+//! | failures, or failing checkpoints, since a move | `trials::*` | taken back, `Quarantined` |
+//! | more that do less | `engine::cheap::more_that_do_less_are_taken_back` | `NoGain` |
+//! | moves upon moves | `engine::cheap::moves_are_budgeted_..`, `..::a_step_takes_few_moves` | `BudgetExhausted`, the last kept for one up |
+//! | what the operator's object must say, row by row | `flink::resource::tests::*` | the reason of each |
+//! | the operator's autoscaler, in each spelling | `flink::resource::tests::the_operators_autoscaler_..`, `resource::the_operators_..`, "flink-deployment", "flink-session-job" | `OwnedByOther`, the one patch |
+//! | a JobManager's own preconditions | `what_is_in_the_way_is_named` | the reason of each |
 
 mod resource;
 mod routes;
 mod taskmanagers;
+mod traps;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -89,6 +116,11 @@ impl JobManager {
         change(&mut self.answers.lock().unwrap().get_mut(path).unwrap().1);
     }
 
+    /// What a path answers.
+    fn answer(&self, path: &str) -> Value {
+        self.answers.lock().unwrap()[path].1.clone()
+    }
+
     fn jid(&self) -> String {
         self.answers.lock().unwrap()["/jobs/overview"].1["jobs"][0]["jid"].as_str().unwrap().to_owned()
     }
@@ -101,7 +133,7 @@ impl JobManager {
         serde_json::from_value(json!({
             "apiVersion": "tidegate.dev/v1alpha1", "kind": "Settings",
             "connections": {"flink": {"main": {"url": self.url}}, "kafka": {"main": {"bootstrapServers": ["127.0.0.1:1"]}}},
-            "limits": {"httpRequestsPerSecond": 1000},
+            "limits": {"httpRequestsPerSecond": 1000, "sourceTimeout": "60s"},
         }))
         .unwrap()
     }
@@ -436,61 +468,6 @@ async fn tasks_are_asked_where_the_jobs_details_leave_them_out() {
     assert_eq!(look(15).await.0, None, "one look is no stretch of time");
     tell(1600.0, 1200.0);
     assert_eq!(look(30).await, (Some(0.75), None));
-}
-
-/// A job that goes on failing after a move up is given back what it had, and is not asked for as much again.
-#[tokio::test]
-async fn a_move_that_the_job_does_not_bear_is_taken_back() {
-    let manager = JobManager::recorded("2.2").await;
-    let actuator = manager.actuator(&policy());
-    let job = format!("/jobs/{}", manager.jid());
-    let at = |second: i64| now() + jiff::SignedDuration::from_secs(second);
-    let fence = actuator.observe(now()).await.fence.unwrap();
-    actuator.apply(&change(4), &fence).await.unwrap();
-    let asks = |upper: u32| {
-        manager.change(&format!("{job}/resource-requirements"), |it| {
-            for vertex in [SOURCE, WORK] {
-                it[vertex]["parallelism"]["upperBound"] = upper.into();
-            }
-        });
-    };
-    asks(4);
-    let runs = |parallelism: u32| {
-        manager.change(&job, |it| {
-            for vertex in it["vertices"].as_array_mut().unwrap() {
-                vertex["parallelism"] = parallelism.into();
-            }
-        });
-    };
-    manager.change(&job, |it| it["state"] = "RESTARTING".into());
-    let moved_at = manager.answers.lock().unwrap()[&job].1["now"].as_i64().unwrap();
-    let fails = |after: i64| {
-        let failure = json!({"exceptionName": "java.io.IOException", "timestamp": moved_at + after});
-        manager.on(&format!("{job}/exceptions?"), 200, json!({"exceptionHistory": {"entries": [failure]}}));
-    };
-    // An old failure; one before the move was carried out; then the new tasks fail, for less than a minute.
-    for (second, after, parallelism) in [(15, -1000, 4), (30, 500, 2), (45, 1000, 4), (60, 50_000, 4)] {
-        fails(after);
-        runs(parallelism);
-        actuator.observe(at(second)).await;
-        actuator.tend(at(second)).await.unwrap();
-        assert_eq!(manager.sent().len(), 1, "{after}: a TaskManager may be lost");
-    }
-    fails(61_000);
-    actuator.observe(at(75)).await;
-    actuator.tend(at(75)).await.unwrap();
-    let before = json!({"parallelism": {"lowerBound": 1, "upperBound": 2}});
-    let path = format!("PUT {job}/resource-requirements");
-    assert_eq!(manager.sent()[1..], [(path, json!({SOURCE: before, WORK: before}))]);
-    asks(2);
-    runs(2);
-    manager.change(&job, |it| it["state"] = "RUNNING".into());
-    let limit = actuator.observe(at(90)).await.limit;
-    assert_eq!(limit, Some(TargetLimit { most: Replicas(3), cause: LimitCause::Quarantine }));
-    actuator.tend(at(90)).await.unwrap();
-    assert_eq!(manager.sent().len(), 2);
-    let limit = actuator.observe(at(3700)).await.limit;
-    assert_eq!(limit, Some(TargetLimit { most: Replicas(8), cause: LimitCause::Slots }), "an hour later");
 }
 
 /// The only difference between a dry turn and a live one is the write.

@@ -114,10 +114,15 @@ async fn missing_slots_are_made_before_the_job_is_asked_to_use_them() {
     let fence = target.observe(at(15)).await.fence.unwrap();
     assert_eq!(target.apply(&change(9), &fence).await, waits, "they are on their way");
     assert_eq!((asked(&fake), manager.sent().len()), (vec![3], 0), "asked for once");
+    manager.change("/overview", |it| it["taskmanagers"] = 3.into());
+    let reading = target.observe(at(30)).await;
+    assert_eq!(reading.limit, Some(most), "it is there, and has told of no slots yet");
+    let waits = target.apply(&change(9), &reading.fence.unwrap()).await;
+    assert!(matches!(waits, Err(ActuateError::Deferred { .. })), "{waits:?}");
     manager.change("/overview", |it| {
         (it["taskmanagers"], it["slots-total"], it["slots-available"]) = (3.into(), 12.into(), 10.into());
     });
-    let fence = target.observe(at(30)).await.fence.unwrap();
+    let fence = target.observe(at(45)).await.fence.unwrap();
     assert_eq!(target.apply(&change(9), &fence).await, Ok(()));
     let upper = |upper: u32| json!({"parallelism": {"lowerBound": 1, "upperBound": upper}});
     assert_eq!(

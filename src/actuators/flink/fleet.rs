@@ -39,6 +39,8 @@ struct Seen {
     look: Option<Look>,
     /// Why the last look showed nothing.
     problem: Option<String>,
+    /// Slots of one of them. One that has just come has not told its own yet, and they seem to differ.
+    each: Option<u32>,
     /// Since when fewer are there than were asked for.
     short_since: Option<Timestamp>,
     /// Since when there are more than the job takes.
@@ -86,9 +88,10 @@ impl Fleet {
                 });
             }
         }
+        seen.each = sight.slots_of_a_taskmanager().filter(|slots| *slots > 0).or(seen.each);
         let asked = seen.look.as_ref().map(|look| look.asked);
         let short = asked.is_some_and(|asked| sight.taskmanagers() < asked);
-        let spare = asked.is_some_and(|asked| taken(sight, manner).is_some_and(|taken| taken < asked));
+        let spare = asked.is_some_and(|asked| seen.taken(sight, manner).is_some_and(|taken| taken < asked));
         seen.short_since = short.then(|| seen.short_since.unwrap_or(now));
         seen.spare_since = spare.then(|| seen.spare_since.unwrap_or(now));
     }
@@ -110,11 +113,11 @@ impl Fleet {
 
     /// Whether slots that are missing can be had: it is ours to move, and those that were asked for do not keep us
     /// waiting.
-    pub(super) fn grows(&self, sight: &Sight, now: Timestamp) -> bool {
+    pub(super) fn grows(&self, now: Timestamp) -> bool {
         let seen = self.seen();
         let waits = seen.short_since.is_some_and(|since| now.duration_since(since) > PATIENT);
         let free = seen.look.as_ref().is_some_and(|look| look.hold.is_none());
-        free && !waits && sight.slots_of_a_taskmanager().is_some_and(|slots| slots > 0)
+        free && !waits && seen.each.is_some()
     }
 
     /// Sees to the slots for a scale, where some are missing: the job is asked to use them once they are there.
@@ -124,10 +127,7 @@ impl Fleet {
         manner: &Manner,
         scale: Replicas,
     ) -> Result<(), ActuateError> {
-        if !sight.lacks_slots(manner, scale) {
-            return Ok(());
-        }
-        let Some((needed, asked)) = sight.taskmanagers_for(manner, scale).zip(self.asked()) else {
+        let Some((needed, asked)) = self.needed(sight, manner, scale).zip(self.asked()) else {
             return Ok(());
         };
         if needed > asked {
@@ -140,6 +140,11 @@ impl Fleet {
                 needed.max(asked)
             ),
         })
+    }
+
+    /// How many a scale takes for which slots are missing.
+    pub(super) fn needed(&self, sight: &Sight, manner: &Manner, scale: Replicas) -> Option<Replicas> {
+        sight.taskmanagers_for(manner, scale, self.seen().each?).filter(|_| sight.lacks_slots(manner, scale))
     }
 
     /// Asks for so many.
@@ -180,7 +185,7 @@ impl Fleet {
         let since = seen.spare_since?;
         let look = seen.look.clone().filter(|look| look.hold.is_none() && look.settled)?;
         let still = now.duration_since(since) >= SPARE && sight.taskmanagers() == look.asked;
-        let fewer = look.asked.0.checked_sub(taken(sight, manner)?.0).filter(|fewer| *fewer > 0)?;
+        let fewer = look.asked.0.checked_sub(seen.taken(sight, manner)?.0).filter(|fewer| *fewer > 0)?;
         still.then_some((look, fewer as usize))
     }
 
@@ -207,9 +212,11 @@ impl Fleet {
     }
 }
 
-/// How many the job takes as it stands, once it runs as it was asked to.
-fn taken(sight: &Sight, manner: &Manner) -> Option<Replicas> {
-    sight.taskmanagers_for(manner, sight.scale(manner).filter(|_| sight.reached())?)
+impl Seen {
+    /// How many the job takes as it stands, once it runs as it was asked to.
+    fn taken(&self, sight: &Sight, manner: &Manner) -> Option<Replicas> {
+        sight.taskmanagers_for(manner, sight.scale(manner).filter(|_| sight.reached())?, self.each?)
+    }
 }
 
 /// At most `count` Pods that can go without a task: of a StatefulSet those with the highest numbers, down to the first

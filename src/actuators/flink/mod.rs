@@ -62,8 +62,9 @@ struct Kept {
 struct Asked {
     jid: String,
     parallelism: Replicas,
-    /// When the look was that it was made from.
+    /// When the look was that it was made from, by our clock and by the JobManager's.
     at: Timestamp,
+    since: i64,
     /// It was said that it takes long.
     told: bool,
 }
@@ -146,8 +147,11 @@ impl JobActuator {
             tracing::info!("flink job {label}: somebody else has asked for something else meanwhile");
             *pending = None;
         } else if sight.phase() == Phase::Running && sight.reached() {
+            let history = sight.rescaled_since(asked.since).map_or(String::new(), |(took, stopped)| {
+                format!("; the JobManager says that it took {took:.1} s and that nothing worked for {stopped:.1} s")
+            });
             tracing::info!(
-                "flink job {label}: runs at {parallelism}, seen {seconds:.0} s after it was asked for"
+                "flink job {label}: runs at {parallelism}, seen {seconds:.0} s after it was asked for{history}"
             );
             *pending = None;
         } else if seconds > LONG && !asked.told {
@@ -167,7 +171,7 @@ impl JobActuator {
         let route = route.unwrap_or(Route::InPlace);
         let current = route.current(sight, manner, fleet.and_then(Fleet::asked));
         let fence = fence(sight, route);
-        let made = fleet.is_some_and(|fleet| fleet.grows(sight, now));
+        let made = fleet.is_some_and(|fleet| fleet.grows(now));
         let progress = route.progress(sight, manner, current);
         let unread = route == Route::TaskManagers && problem.is_some();
         let parts = Parts { current, hold, fence, ..Parts::default() };
@@ -213,12 +217,13 @@ impl JobActuator {
                 unfit(format!("exclude names {}, which the job does not have", strangers.join(", ")))
             }
             (Phase::Running, Ok(Route::Redeploy)) => None,
+            (Phase::Running, Ok(Route::InPlace | Route::TaskManagers)) if resting > 0.0 => {
+                let what =
+                    format!("the adaptive scheduler rests for {resting:.0} s more after its last rescale");
+                Some(TargetHold::Unsettled { what })
+            }
             (Phase::Running, Ok(Route::InPlace | Route::TaskManagers)) => {
-                (resting > 0.0).then(|| TargetHold::Unsettled {
-                    what: format!(
-                        "the adaptive scheduler rests for {resting:.0} s more after its last rescale"
-                    ),
-                })
+                sight.nothing_to_go_back_to().map(hold_of)
             }
         }
     }
@@ -277,13 +282,35 @@ impl JobActuator {
         (jid, requirements): (&str, &str),
     ) -> Result<(), ActuateError> {
         let wanted = sight.wanted(&self.manner, parallelism).ok_or(ActuateError::Conflict)?;
-        self.require(job, &wanted, (jid, requirements)).await?;
+        self.ask(job, sight, &wanted, (jid, requirements)).await?;
         *lock(&self.trial) = Trial::of(sight, parallelism, sight.scale(&self.manner));
-        *lock(&self.asked) = Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, told: false });
+        *lock(&self.asked) =
+            Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, since: sight.now(), told: false });
         if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
             // The job has it; what follows is for the next one.
             *lock(&self.kept) = Kept { life: Some(life(sight)), owed: Some(wanted) };
             self.settle_owed(job).await;
+        }
+        Ok(())
+    }
+
+    /// Asks for other requirements, with a checkpoint next to it where that saves more than it takes: just before, for
+    /// what new tasks would do again; or just after, where the scheduler itself waits for the next one. The wait is
+    /// short, and what becomes of the checkpoint stops no move.
+    async fn ask(
+        &self,
+        job: &JobWatch,
+        sight: &Sight,
+        wanted: &Requirements,
+        fence: (&str, &str),
+    ) -> Result<(), ActuateError> {
+        let (patience, after) = (sight.checkpoint_first(), sight.waits_for_checkpoints());
+        if let Some(patience) = patience.filter(|_| !after) {
+            job.checkpoint(fence.0, patience).await;
+        }
+        self.require(job, wanted, fence).await?;
+        if patience.is_some() && after {
+            job.checkpoint(fence.0, 0.0).await;
         }
         Ok(())
     }
@@ -340,17 +367,15 @@ impl JobActuator {
         if matches!(obstacle, Some(Obstacle::Owned(_) | Obstacle::Lasting(_))) {
             return Ok(());
         }
-        let failed = lock(&self.trial).take_if(|trial| trial.has_failed());
+        let failed = lock(&self.trial).take_if(|trial| trial.verdict().is_some());
         let Some((trial, (jid, version))) = failed.zip(sight.version()) else { return Ok(()) };
+        let verdict = trial.verdict().unwrap_or_default();
         let quarantine = trial.quarantine(now);
         if sight.scale(&self.manner) != quarantine.map(|quarantine| quarantine.parallelism) {
             return Ok(());
         }
         self.require(job, &trial.before, (&jid, &version)).await?;
-        tracing::warn!(
-            "flink {}: it failed again and again after the last move, which is taken back",
-            self.label
-        );
+        tracing::warn!("flink {}: {verdict} after the last move, which is taken back", self.label);
         *lock(&self.quarantine) = quarantine;
         *lock(&self.asked) = None;
         if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
@@ -415,6 +440,14 @@ impl JobActuator {
     }
 }
 
+fn hold_of(obstacle: Obstacle) -> TargetHold {
+    match obstacle {
+        Obstacle::Owned(owner) => TargetHold::Owned { owner },
+        Obstacle::Lasting(problem) => TargetHold::Unfit { problem },
+        Obstacle::Passing(what) => TargetHold::Unsettled { what },
+    }
+}
+
 /// Which run of which job, by the moment that it began at.
 fn life(sight: &Sight) -> (String, Option<i64>) {
     let (jid, since) = sight.life();
@@ -423,11 +456,8 @@ fn life(sight: &Sight) -> (String, Option<i64>) {
 
 /// Why the operator's object says that its job is left alone.
 fn stands_against(resource: &Resource, route: &Result<Route, String>, now: Timestamp) -> Option<TargetHold> {
-    match resource.obstacle() {
-        Some(Obstacle::Owned(owner)) => return Some(TargetHold::Owned { owner }),
-        Some(Obstacle::Lasting(problem)) => return Some(TargetHold::Unfit { problem }),
-        Some(Obstacle::Passing(what)) => return Some(TargetHold::Unsettled { what }),
-        None => {}
+    if let Some(obstacle) = resource.obstacle() {
+        return Some(hold_of(obstacle));
     }
     let standing = match route {
         Ok(Route::TaskManagers) => keep::standing(resource, &keep::TASKMANAGERS, now),
@@ -497,9 +527,8 @@ impl Actuator for JobActuator {
         let portions = route.graph(&sight, &self.manner)?.portions(change.replicas.0);
         let one = |one: &Portion| format!("{} {} -> {} ({})", one.name, one.from, one.to, one.why);
         let all: Vec<String> = portions.iter().map(one).collect();
-        let more = self.fleet.as_ref().filter(|_| sight.lacks_slots(&self.manner, change.replicas));
-        let more = more.and_then(|fleet| {
-            let needed = sight.taskmanagers_for(&self.manner, change.replicas)?;
+        let more = self.fleet.as_ref().and_then(|fleet| {
+            let needed = fleet.needed(&sight, &self.manner, change.replicas)?;
             Some(format!("; first TaskManagers {} -> {needed}", fleet.asked()?))
         });
         let more = more.unwrap_or_default();

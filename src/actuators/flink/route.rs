@@ -117,12 +117,17 @@ impl Route {
     }
 
     /// What a move costs until one was measured: what was processed since the last checkpoint is read again in any
-    /// case. In place the tasks stop for half a second with small state, after a wait for the next checkpoint; a
-    /// TaskManager takes five seconds to a minute to be used, and two to be let go; a redeploy takes minutes.
+    /// case. In place the tasks stop for as long as the JobManager says that they last did, or else for half a second as
+    /// with small state, after a wait for the next checkpoint; a TaskManager takes five seconds to a minute to be used,
+    /// and two to be let go; a redeploy takes minutes.
     pub(super) fn price(self, sight: &Sight) -> Price {
         let interval = sight.checkpoint_seconds().unwrap_or(0.0).min(60.0);
+        let (wait, again) = sight.checkpoint_price();
         let (raise, lower) = match self {
-            Self::InPlace => (3.0 + interval, 1.0),
+            Self::InPlace => {
+                let (all, stop) = sight.rescaled_since(0).unwrap_or((3.0 + wait, 1.0));
+                return Price { raise_seconds: all.max(stop + again), lower_seconds: stop + again };
+            }
             Self::Redeploy => (120.0 + interval, 120.0),
             Self::TaskManagers => (30.0 + interval, 3.0),
         };

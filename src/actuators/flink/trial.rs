@@ -1,17 +1,19 @@
-//! What became of a move up: whether the job fails again and again since, which more parallelism can bring about (network
-//! buffers, memory). Pure.
+//! What became of a move up: whether the job, or its checkpoints, fail again and again since, which more parallelism can
+//! bring about (network buffers, memory, too many writers). Pure.
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::observation::{LimitCause, TargetLimit};
-use crate::flink::{Requirements, Sight};
+use crate::flink::{Counts, Phase, Requirements, Sight};
 use crate::policy::Replicas;
 
 /// Milliseconds over which attempts must go on failing at the new parallelism. A lost TaskManager is noticed after 50 s
 /// unless told otherwise (`heartbeat.timeout`); until then attempt after attempt may be made with its slots.
 const SPAN: i64 = 60_000;
+/// Checkpoints that must have failed meanwhile, and none been completed, where the job itself goes on.
+const FAILED_CHECKPOINTS: u64 = 3;
 /// For how long failures are put down to a move.
 const WATCHED: SignedDuration = SignedDuration::from_mins(10);
 /// For how long a parallelism at which the job failed is not asked for again.
@@ -29,6 +31,12 @@ pub(super) struct Trial {
     since: i64,
     /// When the job failed with what it was given, by the JobManager's clock.
     failures: BTreeSet<i64>,
+    /// Whether its checkpoints came as they should before.
+    sound: bool,
+    /// Since when none was completed with what it was given, and how many there had been.
+    without: Option<(i64, Counts)>,
+    /// They fail one after the other.
+    stuck: bool,
 }
 
 impl Trial {
@@ -42,6 +50,9 @@ impl Trial {
             at: sight.at,
             since: sight.now(),
             failures: BTreeSet::new(),
+            sound: sight.checkpoints_are_sound(),
+            without: None,
+            stuck: false,
         })
     }
 
@@ -49,15 +60,34 @@ impl Trial {
     pub(super) fn goes_on(&mut self, sight: &Sight) -> bool {
         if sight.reached() {
             self.failures.extend(sight.failed_at().filter(|at| *at > self.since));
+            self.watch_checkpoints(sight);
         }
         let same = sight.jid() == self.jid;
-        same && (self.has_failed() || sight.at.duration_since(self.at) < WATCHED)
+        same && (self.verdict().is_some() || sight.at.duration_since(self.at) < WATCHED)
     }
 
-    /// Whether the job is better off with what it had.
-    pub(super) fn has_failed(&self) -> bool {
+    /// One that is completed, or a count that begins anew, begins the watch anew.
+    fn watch_checkpoints(&mut self, sight: &Sight) {
+        let counts = sight.checkpoint_counts().filter(|_| sight.phase() == Phase::Running);
+        let Some(counts) = counts.filter(|_| self.sound) else { return };
+        match self.without {
+            Some((since, before))
+                if counts.completed == before.completed && counts.failed >= before.failed =>
+            {
+                let failed = counts.failed - before.failed;
+                self.stuck = failed >= FAILED_CHECKPOINTS && sight.now() - since >= SPAN;
+            }
+            Some(_) | None => (self.without, self.stuck) = (Some((sight.now(), counts)), false),
+        }
+    }
+
+    /// Why the job is better off with what it had.
+    pub(super) fn verdict(&self) -> Option<&'static str> {
         let span = self.failures.last().zip(self.failures.first());
-        span.is_some_and(|(last, first)| last - first >= SPAN)
+        if span.is_some_and(|(last, first)| last - first >= SPAN) {
+            return Some("it failed again and again");
+        }
+        self.stuck.then_some("its checkpoints failed one after the other")
     }
 
     pub(super) fn quarantine(&self, now: Timestamp) -> Option<Quarantine> {

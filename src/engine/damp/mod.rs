@@ -5,6 +5,7 @@
 //! the budget alone.
 
 pub(crate) mod budget;
+pub(crate) mod fall;
 pub(crate) mod flap;
 pub(crate) mod stabilization;
 pub(crate) mod step_limit;
@@ -21,6 +22,9 @@ use crate::policy::Rules;
 pub(crate) fn apply(draft: &mut Draft, rules: &Rules, memory: &mut Memory, in_batches: bool, now: Timestamp) {
     tolerance::apply(draft, rules);
     stabilization::apply(draft, rules, memory);
+    if !in_batches {
+        fall::apply(draft, rules, memory, now);
+    }
     step_limit::apply(draft, rules, memory, now);
     bounds::keep_schedule(draft);
     budget::apply(draft, rules, memory);

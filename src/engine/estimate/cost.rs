@@ -77,6 +77,11 @@ impl CostMemory {
         self.expected = price.filter(plausible).or(self.expected);
     }
 
+    /// Whether all of the target stops for a move down, as it says itself.
+    pub(crate) fn stops(&self) -> bool {
+        self.expected.is_some_and(|price| price.lower_seconds > 0.0)
+    }
+
     /// Watches the move no longer, and learns nothing from it.
     pub(crate) fn give_up(&mut self) {
         self.watched = None;

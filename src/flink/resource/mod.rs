@@ -7,7 +7,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 pub(crate) use self::finder::{Finder, api};
-pub(crate) use self::options::{OVERRIDES, Overrides, spelt as spelt_overrides};
+pub(crate) use self::options::{OVERRIDES, Overrides, autoscaler, spelt as spelt_overrides};
 use self::options::{Options, reconciled};
 use crate::policy::Replicas;
 use crate::policy::source::FlinkKind;
@@ -117,7 +117,12 @@ impl Resource {
     /// What stands in the way of moving the job, as far as the object tells.
     pub(crate) fn obstacle(&self) -> Option<Obstacle> {
         self.rival().map(Obstacle::Owned).or_else(|| self.lasting().map(Obstacle::Lasting)).or_else(|| {
-            let own = passing(&self.object).or_else(|| self.deployment().and_then(unready));
+            let cluster = || {
+                let cluster = self.cluster.as_ref()?;
+                let name = cluster.metadata.name.as_deref().unwrap_or_default();
+                changing(cluster).map(|what| format!("its FlinkDeployment {name}: {what}"))
+            };
+            let own = passing(&self.object).or_else(cluster).or_else(|| self.deployment().and_then(unready));
             own.or_else(|| self.snapshot()).map(Obstacle::Passing)
         })
     }
@@ -133,13 +138,19 @@ impl Resource {
         if let Some(key) = options.autoscaler() {
             return Some(format!("the Flink Kubernetes Operator's autoscaler ({key}: true)"));
         }
-        let own = options.autoscaler_is_off() || !self.overrides().is_empty();
-        // On by the operator's own defaults: it then keeps what it decided beside the spec.
-        (!own && !self.learnt().is_empty()).then(|| {
+        (!options.autoscaler_is_off() && self.has_learnt()).then(|| {
             "the Flink Kubernetes Operator's autoscaler (on by the operator's defaults: its status holds overrides \
              that its spec does not)"
                 .to_owned()
         })
+    }
+
+    /// Whether an autoscaler that is on by the operator's own defaults has decided anything: it keeps that beside the
+    /// spec. While a spec of its own is being carried out, it says nothing.
+    fn has_learnt(&self) -> bool {
+        let (learnt, stated) = (self.learnt(), self.overrides());
+        let differs = learnt.iter().any(|(vertex, count)| stated.get(vertex) != Some(count));
+        differs && (stated.is_empty() || passing(&self.object).is_none())
     }
 
     /// The overrides of the last spec that the operator carried out: its autoscaler's are there alone.
@@ -212,8 +223,20 @@ impl Resource {
     }
 }
 
-/// What the object is going through.
+/// What a job's object is going through.
 fn passing(object: &DynamicObject) -> Option<String> {
+    changing(object).or_else(|| stands(object, "/status/jobStatus/state", &["RUNNING"])).or_else(|| {
+        let triggered = ["savepointInfo", "checkpointInfo"].into_iter().find(|info| {
+            let path = format!("/status/jobStatus/{info}/triggerId");
+            text(object, &path).is_some_and(|id| !id.is_empty())
+        })?;
+        let what = if triggered == "savepointInfo" { "savepoint" } else { "checkpoint" };
+        Some(format!("the operator waits for a {what} (status.jobStatus.{triggered}.triggerId)"))
+    })
+}
+
+/// What an object is going through, be it of a job or of a session's cluster.
+fn changing(object: &DynamicObject) -> Option<String> {
     if object.metadata.deletion_timestamp.is_some() {
         return Some("it is being deleted".to_owned());
     }
@@ -221,32 +244,26 @@ fn passing(object: &DynamicObject) -> Option<String> {
     if observed != object.metadata.generation {
         return Some("the operator has not yet taken up its newest spec".to_owned());
     }
-    for (path, wanted) in [
-        ("/status/lifecycleState", &["STABLE", "DEPLOYED"][..]),
-        ("/status/reconciliationStatus/state", &["DEPLOYED"]),
-        ("/status/jobStatus/state", &["RUNNING"]),
-    ] {
-        let is = text(object, path);
-        if !is.is_some_and(|state| wanted.contains(&state)) {
-            return Some(format!("{} is {}", spelt(path), is.unwrap_or("not said")));
-        }
+    let lifecycle = "/status/lifecycleState";
+    let undone = Options::of(&[object]).says("kubernetes.operator.deployment.rollback.enabled", "true");
+    if undone && text(object, lifecycle) == Some("DEPLOYED") {
+        return Some(format!("{} is DEPLOYED, and the operator may yet roll it back", spelt(lifecycle)));
     }
-    let triggered = ["savepointInfo", "checkpointInfo"].into_iter().find(|info| {
-        let path = format!("/status/jobStatus/{info}/triggerId");
-        text(object, &path).is_some_and(|id| !id.is_empty())
-    });
-    triggered.map(|info| {
-        let what = if info == "savepointInfo" { "savepoint" } else { "checkpoint" };
-        format!("the operator waits for a {what} (status.jobStatus.{info}.triggerId)")
-    })
+    stands(object, lifecycle, &["STABLE", "DEPLOYED"])
+        .or_else(|| stands(object, "/status/reconciliationStatus/state", &["DEPLOYED"]))
+}
+
+/// What a field says, where that is none of what is wanted.
+fn stands(object: &DynamicObject, path: &str, wanted: &[&str]) -> Option<String> {
+    let is = text(object, path);
+    (!is.is_some_and(|state| wanted.contains(&state)))
+        .then(|| format!("{} is {}", spelt(path), is.unwrap_or("not said")))
 }
 
 /// What the cluster is going through.
 fn unready(deployment: &DynamicObject) -> Option<String> {
-    let path = "/status/jobManagerDeploymentStatus";
-    let is = text(deployment, path);
-    if is != Some("READY") {
-        return Some(format!("{} is {}", spelt(path), is.unwrap_or("not said")));
+    if let Some(what) = stands(deployment, "/status/jobManagerDeploymentStatus", &["READY"]) {
+        return Some(what);
     }
     let conditions = deployment.data.pointer("/status/conditions").and_then(Value::as_array);
     let field =

@@ -7,11 +7,23 @@ use serde_json::Value;
 
 /// Parallelism by vertex, which a deployed job starts with.
 pub(crate) const OVERRIDES: &str = "pipeline.jobvertex-parallelism-overrides";
-/// What the autoscaler's options may begin with.
+/// What the autoscaler's options may begin with, the newer first.
 const AUTOSCALER: [&str; 2] = ["job.autoscaler.", "kubernetes.operator.job.autoscaler."];
 
 /// Parallelism by vertex id.
 pub(crate) type Overrides = BTreeMap<String, u32>;
+
+/// The key by which a configuration switches the autoscaler on and lets it act. Of the two spellings of an option the
+/// newer one counts where both are there, as Flink's fallback keys have it.
+pub(crate) fn autoscaler<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let says = |option: &str| {
+        let mut keys = AUTOSCALER.iter().map(|prefix| format!("{prefix}{option}"));
+        keys.find_map(|key| Some((get(&key)?.trim().to_ascii_lowercase(), key)))
+    };
+    let (word, key) = says("enabled")?;
+    let advises = says("scaling.enabled").is_some_and(|(word, _)| word == "false");
+    (word == "true" && !advises).then_some(key)
+}
 
 /// Options by their dotted keys.
 #[derive(Debug, Default)]
@@ -38,20 +50,16 @@ impl Options {
         self.0.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
     }
 
-    fn autoscaler_says(&self, option: &str, word: &str) -> Option<String> {
-        AUTOSCALER.iter().map(|prefix| format!("{prefix}{option}")).find(|key| self.says(key, word))
-    }
-
     /// The key by which the operator's autoscaler is on and lets itself act.
     pub(super) fn autoscaler(&self) -> Option<String> {
-        let key = self.autoscaler_says("enabled", "true")?;
-        self.autoscaler_says("scaling.enabled", "false").is_none().then_some(key)
+        autoscaler(|key| self.0.get(key).map(String::as_str))
     }
 
-    /// Whether it is switched off here, whatever the operator's defaults are.
+    /// Whether it is switched off here, whatever the operator's defaults are: those may state the newer keys, which go
+    /// before the older ones.
     pub(super) fn autoscaler_is_off(&self) -> bool {
-        self.autoscaler_says("enabled", "false").is_some()
-            || self.autoscaler_says("scaling.enabled", "false").is_some()
+        let [newer, _] = AUTOSCALER;
+        ["enabled", "scaling.enabled"].iter().any(|option| self.says(&format!("{newer}{option}"), "false"))
     }
 
     /// The keys that switch it on or off.

@@ -79,6 +79,22 @@ fn a_job_that_runs_may_be_moved() {
 #[case::upgrading("/status/lifecycleState", "UPGRADING", "status.lifecycleState is UPGRADING")]
 #[case::rolling_back("/status/lifecycleState", "ROLLING_BACK", "status.lifecycleState is ROLLING_BACK")]
 #[case::silent("/status/lifecycleState", Value::Null, "status.lifecycleState is not said")]
+#[case::rolling_its_spec_back(
+    "/status/reconciliationStatus/state",
+    "ROLLING_BACK",
+    "status.reconciliationStatus.state is ROLLING_BACK"
+)]
+#[case::rolled_its_spec_back(
+    "/status/reconciliationStatus/state",
+    "ROLLED_BACK",
+    "status.reconciliationStatus.state is ROLLED_BACK"
+)]
+#[case::failing("/status/jobStatus/state", "FAILING", "status.jobStatus.state is FAILING")]
+#[case::no_jobmanager(
+    "/status/jobManagerDeploymentStatus",
+    "MISSING",
+    "status.jobManagerDeploymentStatus is MISSING"
+)]
 #[case::reconciling(
     "/status/reconciliationStatus/state",
     "UPGRADING",
@@ -110,6 +126,9 @@ fn what_passes_is_waited_for(#[case] pointer: &str, #[case] value: impl Into<Val
     "{\"type\":\"X\"}\n\tat y",
     "the operator reports an error ({\"type\":\"X\"})"
 )]
+#[case::suspended_meanwhile("/status/lifecycleState", "SUSPENDED", "status.lifecycleState is SUSPENDED")]
+#[case::deleting("/status/lifecycleState", "DELETING", "status.lifecycleState is DELETING")]
+#[case::deleted("/status/lifecycleState", "DELETED", "status.lifecycleState is DELETED")]
 #[case::ended("/status/lifecycleState", "FAILED", "status.lifecycleState is FAILED")]
 #[case::rolled_back("/status/lifecycleState", "ROLLED_BACK", "status.lifecycleState is ROLLED_BACK")]
 #[case::nested("/spec/flinkConfiguration/pipeline", json!({"jobvertex-parallelism-overrides": "a:1"}),
@@ -118,11 +137,24 @@ fn what_lasts_is_named(#[case] pointer: &str, #[case] value: impl Into<Value>, #
     assert_eq!(with(&[(pointer, value.into())]).obstacle(), Some(Obstacle::Lasting(what.to_owned())));
 }
 
+/// Until the operator calls a new spec stable it may go back to the one before, where it is told to.
+#[test]
+fn a_spec_that_may_yet_be_rolled_back_is_waited_for() {
+    let option = "/spec/flinkConfiguration/kubernetes.operator.deployment.rollback.enabled";
+    let on =
+        |state: &str| with(&[(option, "true".into()), ("/status/lifecycleState", state.into())]).obstacle();
+    let what = "status.lifecycleState is DEPLOYED, and the operator may yet roll it back".to_owned();
+    assert_eq!(on("DEPLOYED"), Some(Obstacle::Passing(what)));
+    assert_eq!(on("STABLE"), None);
+}
+
 #[rstest]
 #[case::pending(json!({"state": "TRIGGER_PENDING"}), true)]
 #[case::under_way(json!({"state": "IN_PROGRESS"}), true)]
 #[case::new(json!({}), true)]
 #[case::done(json!({"state": "COMPLETED"}), false)]
+#[case::failed(json!({"state": "FAILED"}), false)]
+#[case::abandoned(json!({"state": "ABANDONED"}), false)]
 fn a_snapshot_is_waited_for(#[case] status: Value, #[case] waits: bool) {
     let snapshot = |name: &str| {
         json!({
@@ -145,6 +177,13 @@ fn a_snapshot_is_waited_for(#[case] status: Value, #[case] waits: bool) {
 #[case::old(json!({"kubernetes.operator.job.autoscaler.enabled": "true"}), Some("kubernetes.operator.job.autoscaler.enabled"))]
 #[case::a_tree(json!({"job": {"autoscaler": {"enabled": true}}}), Some("job.autoscaler.enabled"))]
 #[case::half_a_tree(json!({"job.autoscaler": {"enabled": "TRUE"}}), Some("job.autoscaler.enabled"))]
+#[case::the_other_half(json!({"job": {"autoscaler.enabled": " true "}}), Some("job.autoscaler.enabled"))]
+#[case::an_old_tree(json!({"kubernetes": {"operator": {"job": {"autoscaler": {"enabled": true}}}}}), Some("kubernetes.operator.job.autoscaler.enabled"))]
+#[case::half_an_old_tree(json!({"kubernetes.operator": {"job.autoscaler": {"enabled": "true"}}}), Some("kubernetes.operator.job.autoscaler.enabled"))]
+#[case::the_newer_key_counts(json!({"job.autoscaler.enabled": "true", "kubernetes.operator.job.autoscaler.enabled": "false"}), Some("job.autoscaler.enabled"))]
+#[case::the_newer_key_counts_for_off(json!({"job.autoscaler.enabled": "false", "kubernetes.operator.job.autoscaler.enabled": "true"}), None)]
+#[case::it_does_not_only_advise(json!({"job.autoscaler": {"enabled": true, "scaling.enabled": true}, "kubernetes.operator.job.autoscaler.scaling.enabled": "false"}), Some("job.autoscaler.enabled"))]
+#[case::advises_by_the_old_key(json!({"job.autoscaler.enabled": "true", "kubernetes.operator.job.autoscaler.scaling.enabled": "false"}), None)]
 #[case::advises(json!({"job.autoscaler.enabled": "true", "job.autoscaler.scaling.enabled": "false"}), None)]
 #[case::off(json!({"job.autoscaler.enabled": "false"}), None)]
 fn the_operators_autoscaler_is_seen_in_all_spellings(#[case] options: Value, #[case] key: Option<&str>) {
@@ -172,6 +211,46 @@ fn an_autoscaler_that_is_on_by_default_is_known_by_what_it_keeps() {
     let options = json!({OVERRIDES: "a:4,b:2"});
     let stated = with(&[(path, last.into()), ("/spec/flinkConfiguration", options)]);
     assert_eq!((stated.obstacle(), stated.hand_over()), (None, None), "what the spec states is its owner's");
+}
+
+/// What it decides lies over what the spec states, and is nowhere but in the status.
+#[test]
+fn an_autoscaler_that_is_on_by_default_is_known_beside_our_own_overrides() {
+    let path = "/status/reconciliationStatus/lastReconciledSpec";
+    let last = json!({"spec": {"flinkConfiguration": {OVERRIDES: "a:4,b:2"}}}).to_string();
+    let ours = json!({OVERRIDES: "a:2,b:2"});
+    let both = [(path, last.into()), ("/spec/flinkConfiguration", ours)];
+    let Some(Obstacle::Owned(owner)) = with(&both).obstacle() else { panic!("free") };
+    assert!(owner.contains("on by the operator's defaults"), "{owner}");
+    let mut newer = both.to_vec();
+    newer.push(("/metadata/generation", 4.into()));
+    let what = "the operator has not yet taken up its newest spec".to_owned();
+    assert_eq!(with(&newer).obstacle(), Some(Obstacle::Passing(what)), "ours may be on its way");
+    let option = |key: &'static str| {
+        let mut all = both.to_vec();
+        all.push((key, "false".into()));
+        with(&all).obstacle()
+    };
+    assert_eq!(option("/spec/flinkConfiguration/job.autoscaler.enabled"), None);
+    let old = option("/spec/flinkConfiguration/kubernetes.operator.job.autoscaler.enabled");
+    assert!(matches!(old, Some(Obstacle::Owned(_))), "the defaults' newer key goes before it: {old:?}");
+}
+
+/// A session's older key, and the newer one that the hand-over writes into one of its jobs.
+#[test]
+fn a_session_job_is_handed_over_by_its_own_object() {
+    let mut cluster = deployment();
+    cluster["spec"] = json!({"flinkConfiguration": {"kubernetes.operator.job.autoscaler.enabled": "true"}});
+    let mut job = session_job();
+    let taken = on(&job, Some(&cluster));
+    assert!(matches!(taken.obstacle(), Some(Obstacle::Owned(_))));
+    assert_eq!(
+        taken.hand_over().unwrap(),
+        "kubectl patch FlinkSessionJob enrich --type merge -p '{\"spec\":{\"flinkConfiguration\":\
+         {\"job.autoscaler.enabled\":\"false\"}}}'"
+    );
+    set(&mut job, "/spec/flinkConfiguration", json!({"job.autoscaler.enabled": "false"}));
+    assert_eq!(on(&job, Some(&cluster)).obstacle(), None);
 }
 
 #[test]
@@ -210,6 +289,17 @@ fn a_session_job_is_on_its_cluster() {
     cluster["status"]["jobManagerDeploymentStatus"] = "MISSING".into();
     let missing = Obstacle::Passing("status.jobManagerDeploymentStatus is MISSING".to_owned());
     assert_eq!(on(&session_job(), Some(&cluster)).obstacle(), Some(missing));
+    for (pointer, value, what) in [
+        ("/metadata/deletionTimestamp", "2026-01-01T00:00:00Z".into(), "it is being deleted"),
+        ("/status/lifecycleState", "UPGRADING".into(), "status.lifecycleState is UPGRADING"),
+        ("/metadata/generation", Value::from(4), "the operator has not yet taken up its newest spec"),
+    ] {
+        let mut changing = cluster.clone();
+        changing["status"]["jobManagerDeploymentStatus"] = "READY".into();
+        set(&mut changing, pointer, value);
+        let what = format!("its FlinkDeployment session: {what}");
+        assert_eq!(on(&session_job(), Some(&changing)).obstacle(), Some(Obstacle::Passing(what)));
+    }
     let gone = "there is no FlinkDeployment session that it could run on".to_owned();
     assert_eq!(on(&session_job(), None).obstacle(), Some(Obstacle::Lasting(gone)));
 }

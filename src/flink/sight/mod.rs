@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::answers::{Config, Counters, Failure, Job, Overview, Requirement, Requirements, Summed, Vertex};
-use super::resource::{Overrides, Resource};
+use super::answers::{
+    Checkpoints, Config, Counters, Failure, Job, Overview, Requirement, Requirements, Summed, Vertex,
+};
+use super::rescales::Rescale;
+use super::resource::{Overrides, Resource, autoscaler};
 use super::work::Work;
 
 mod buffers;
+mod checkpoints;
 mod deployed;
 mod skew;
 mod taskmanagers;
@@ -43,8 +47,10 @@ pub(crate) struct Sight {
     pub(super) config: Config,
     /// Milliseconds between checkpoints.
     pub(super) interval: Option<i64>,
-    /// When the last completed one was triggered, in milliseconds of the JobManager's clock.
-    pub(super) checkpoint: Option<i64>,
+    /// What it tells of them; `None` where it takes none.
+    pub(super) checkpoints: Option<Checkpoints>,
+    /// The last rescale that was asked for, where the JobManager tells of them.
+    pub(super) rescale: Option<Rescale>,
     /// What last restarted the job, where it does not work now.
     pub(super) failure: Option<Failure>,
     /// Offset of the next record of each partition, by [`topic_key`].
@@ -150,13 +156,8 @@ impl Sight {
 
     /// Flink's own autoscaler, where the configuration has switched it on and lets it act.
     pub(crate) fn rival(&self) -> Option<String> {
-        let prefixes = ["job.autoscaler.", "kubernetes.operator.job.autoscaler."];
-        let says = |option: &str, word: &str| {
-            let mut keys = prefixes.iter().map(|prefix| format!("{prefix}{option}"));
-            keys.find(|key| self.config.get(key).is_some_and(|is| is.trim().eq_ignore_ascii_case(word)))
-        };
-        let on = says("enabled", "true")?;
-        says("scaling.enabled", "false").is_none().then(|| format!("Flink's autoscaler ({on}: true)"))
+        let on = autoscaler(|key| self.config.get(key))?;
+        Some(format!("Flink's autoscaler ({on}: true)"))
     }
 
     /// Seconds since the job came into its state of work, by the JobManager's clock.
@@ -175,6 +176,12 @@ impl Sight {
         let since = self.job.timestamps.get("RUNNING").copied().filter(|at| *at > 0);
         let rested = since.map_or(f64::INFINITY, |since| millis(self.job.now.saturating_sub(since)));
         (set.unwrap_or(COOLDOWN) - rested).max(0.0)
+    }
+
+    /// Seconds that the last rescale that was asked for took, and seconds of them in which no task worked, as the
+    /// JobManager has it: the last one since `since`, in milliseconds of its clock.
+    pub(crate) fn rescaled_since(&self, since: i64) -> Option<(f64, f64)> {
+        self.rescale.as_ref().filter(|rescale| rescale.began() >= since)?.took()
     }
 
     /// Whether every vertex has what is asked for it.
@@ -245,18 +252,6 @@ impl Sight {
     /// Whether any position is known.
     pub(crate) fn has_positions(&self) -> bool {
         !self.positions.is_empty()
-    }
-
-    /// Seconds between checkpoints; `None` without them.
-    pub(crate) fn checkpoint_seconds(&self) -> Option<f64> {
-        self.interval.map(millis)
-    }
-
-    /// Seconds since the last completed checkpoint was triggered, at most one interval: what arrived since then may
-    /// well have been processed, only not committed yet. `None` without checkpoints.
-    pub(crate) fn uncommitted_seconds(&self) -> Option<f64> {
-        let since = millis(self.job.now.saturating_sub(self.checkpoint?)).max(0.0);
-        Some(since.min(millis(self.interval?)))
     }
 
     /// The share of time that the tasks of the busiest vertex were busy since `before`, and its name; where its keys lie
@@ -381,7 +376,7 @@ fn most_of(vertex: &Vertex) -> u32 {
     u32::try_from(vertex.max_parallelism).ok().filter(|most| *most > 0).unwrap_or(u32::MAX)
 }
 
-fn version(text: &str) -> Option<(u32, u32)> {
+pub(super) fn version(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split(['.', '-']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

@@ -3,12 +3,13 @@
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::super::answers::{CheckpointConfig, Checkpoints, Exceptions, Greatest, Jobs, Name, Overview};
+use super::super::answers::{CheckpointConfig, Exceptions, Greatest, Jobs, Name, Overview};
 use super::super::graph::Cap;
 use super::*;
 use crate::policy::Replicas;
 
 const LINES: [&str; 2] = ["1.20", "2.2"];
+const ALL: [&str; 3] = ["1.20", "2.2", "2.3"];
 
 pub(super) fn recorded<T: DeserializeOwned>(line: &str, name: &str) -> T {
     let path = format!("{}/tests/fixtures/flink/{line}/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -18,7 +19,6 @@ pub(super) fn recorded<T: DeserializeOwned>(line: &str, name: &str) -> T {
 
 pub(crate) fn sight(line: &str, job: &str) -> Sight {
     let overview: Overview = recorded(line, "overview");
-    let checkpoints: Checkpoints = recorded(line, "checkpoints");
     let offsets: Vec<Greatest> = recorded(line, "offsets");
     let config: CheckpointConfig = recorded(line, "checkpoint-config");
     let position =
@@ -32,8 +32,9 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
         requirements: Ok(recorded(line, "requirements")),
         config: recorded(line, "job-jobmanager-config"),
         interval: Some(config.interval),
+        rescale: None,
         failure: None,
-        checkpoint: checkpoints.latest.completed.map(|one| one.trigger_timestamp),
+        checkpoints: Some(recorded(line, "checkpoints")),
         positions: offsets.into_iter().filter_map(position).collect(),
         partitions: BTreeMap::new(),
         work: Work::default(),
@@ -43,8 +44,8 @@ pub(crate) fn sight(line: &str, job: &str) -> Sight {
 }
 
 #[test]
-fn what_both_lines_answer_is_understood() {
-    for line in LINES {
+fn what_all_lines_answer_is_understood() {
+    for line in ALL {
         let seen = sight(line, "job");
         assert_eq!(seen.phase(), Phase::Running, "{line}");
         assert_eq!(seen.unfit(), None, "{line}");
@@ -70,7 +71,7 @@ fn what_both_lines_answer_is_understood() {
 
 #[test]
 fn one_unknown_name_empties_the_answer_so_names_are_listed_first() {
-    for line in LINES {
+    for line in ALL {
         assert_eq!(recorded::<Vec<Greatest>>(line, "unknown-name").len(), 0, "{line}");
         let names: Vec<Name> = recorded(line, "names");
         let mut places: Vec<_> = names.iter().filter_map(|name| position_of(&name.id)).collect();

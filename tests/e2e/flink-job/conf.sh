@@ -41,6 +41,7 @@ restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 2147483647
 restart-strategy.fixed-delay.delay: 1 s
 metrics.fetcher.update-interval: 1000
+web.adaptive-scheduler.rescale-history.size: 20
 web.timeout: 5000
 web.upload.dir: $1/upload
 jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling: 2 s

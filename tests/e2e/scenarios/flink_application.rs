@@ -205,7 +205,11 @@ pub(super) async fn on_a_workload_of_taskmanagers(case: Case) -> Result<()> {
     let job = flink.submit(&order(case.name, &bootstrap, 2)).await?;
     let stage = Stage::at(&case, home, flink, job, load).await?;
     let target = json!({"cluster": "main", "job": case.name, "taskManagers": {"name": "workers"}});
-    stage.policy(&json!({"target": {"flinkCluster": target}, "capacityPerReplica": 180}))?;
+    let policy = |most: u32| {
+        let target = json!({"flinkCluster": target});
+        stage.policy(&json!({"target": target, "capacityPerReplica": 180, "maxReplicas": most}))
+    };
+    policy(8)?;
     stage.is_trusted().await?;
     stage.load.set(700);
     let up = stage.is_asked_for_more().await?;
@@ -218,6 +222,7 @@ pub(super) async fn on_a_workload_of_taskmanagers(case: Case) -> Result<()> {
     );
     stage.runs_above(2).await?;
     stage.load.set(60);
+    policy(2)?;
     becomes("the TaskManagers", 1, || stage.home.replicas("workers")).await?;
     stage.nothing_was_lost().await?;
     let failures = stage.flink.get(&format!("/jobs/{}/exceptions", stage.job)).await?;

@@ -10,6 +10,7 @@ mod faults;
 mod fleet;
 mod flink;
 mod flink_application;
+mod flink_checkpoint;
 mod flink_operator;
 mod hpa;
 mod keda;
@@ -88,6 +89,10 @@ scenarios! {
     "flink-session-job": 2, flink_application::session_job;
     "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
+    "flink-checkpoint": 2, flink_checkpoint::comes_at_once;
+    "flink-checkpoint-older": 2, flink_checkpoint::comes_first, by_name;
+    // A newer line is installed on request.
+    "flink-history": 2, flink_checkpoint::history, by_name;
     "storm": 3, storm::the_coordinator_fails_again_and_again;
     "fleet": 2, fleet::two_thousand_partitions_and_a_hundred_groups;
     "secure": 2, secure::describe_rights_are_enough;

@@ -61,7 +61,7 @@ impl Order<'_> {
 /// How a cluster is set up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout<'a> {
-    /// 2.2 or 1.20.
+    /// 2.2 or 1.20; 2.3 where it is installed.
     pub(crate) line: &'a str,
     /// Of each TaskManager.
     pub(crate) slots: &'a [u32],
@@ -159,6 +159,19 @@ impl Flink {
         let complete =
             all.into_iter().map(|entry| entry.path()).filter(|path| path.join("_metadata").exists());
         complete.max_by_key(number).context("no checkpoint was completed")
+    }
+
+    /// Takes a checkpoint, as a person would, and waits for it.
+    pub(crate) async fn take_checkpoint(&self, job: &str) -> Result<()> {
+        let path = format!("{}/jobs/{job}/checkpoints", self.url);
+        let asked = reqwest::Client::new().post(&path).json(&json!({"checkpointType": "CONFIGURED"}));
+        let answer = asked.send().await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        eventually("a checkpoint", || async {
+            let checkpoints = Self::ask(&path).await?;
+            Ok((*at(&checkpoints, "/counts/completed") != 0).then_some(()))
+        })
+        .await
     }
 
     /// Kills the JobManager; without high availability its jobs are gone with it.

@@ -13,7 +13,8 @@ use super::answers::{
     CheckpointConfig, Checkpoints, Config, Exceptions, Failure, Greatest, Job, Jobs, Name, Overview,
     Requirements, Spread, Summed, Vertex,
 };
-use super::sight::{CLOCKS, Sight, position_of, skew};
+use super::rescales::{self, Rescale};
+use super::sight::{CLOCKS, Sight, position_of, skew, version};
 use super::work::Work;
 use super::{Client, FlinkError};
 
@@ -26,12 +27,17 @@ const HEAVIEST: usize = 3;
 /// A checkpoint interval as long as this is Flink's word for none.
 const NO_INTERVAL: i64 = i64::MAX / 2;
 
-/// What stays as it is for as long as a job keeps its id.
+/// The first Flink whose JobManagers tell of rescales.
+const TELLS_OF_RESCALES: (u32, u32) = (2, 3);
+
+/// What is kept of a job for as long as it keeps its id.
 #[derive(Debug, Clone)]
 pub(super) struct Fixed {
     pub(super) jid: String,
     config: Config,
     interval: Option<i64>,
+    /// The last rescale that was asked for, where the JobManager tells of them.
+    rescale: Option<Rescale>,
 }
 
 /// Which job of a JobManager is looked at.
@@ -70,6 +76,9 @@ pub(super) async fn look(
     let skews = if works(&job) { skews(client, &path, &job).await? } else { BTreeMap::new() };
     let failure = if works(&job) { None } else { failure(client, &path).await? };
     let checkpoints: Option<Checkpoints> = optional(client.get(&format!("{path}/checkpoints"), &[]).await)?;
+    if version(&overview.flink_version).is_some_and(|version| version >= TELLS_OF_RESCALES) {
+        known.rescale = rescales::last(client, &path, known.rescale.take()).await?;
+    }
     Ok(Sight {
         at: now,
         fresh_at: now,
@@ -79,7 +88,8 @@ pub(super) async fn look(
         config: known.config.clone(),
         interval: known.interval,
         failure,
-        checkpoint: checkpoints.and_then(|all| all.latest.completed).map(|one| one.trigger_timestamp),
+        checkpoints,
+        rescale: known.rescale.clone(),
         // Counters of tasks that have been replaced meanwhile say nothing.
         positions: if primer.timestamps == job.timestamps { positions } else { BTreeMap::new() },
         partitions: names
@@ -130,7 +140,7 @@ async fn learn(client: &Client, jid: &str) -> Result<Fixed, FlinkError> {
     let checkpoints: Option<CheckpointConfig> =
         optional(client.get(&format!("/jobs/{jid}/checkpoints/config"), &[]).await)?;
     let interval = checkpoints.map(|config| config.interval).filter(|interval| *interval < NO_INTERVAL);
-    Ok(Fixed { jid: jid.to_owned(), config, interval })
+    Ok(Fixed { jid: jid.to_owned(), config, interval, rescale: None })
 }
 
 /// Whether every task does its work.
@@ -146,7 +156,7 @@ async fn failure(client: &Client, path: &str) -> Result<Option<Failure>, FlinkEr
 }
 
 /// What may be missing without harm: a refusal is as good as nothing.
-fn optional<T>(answer: Result<Option<T>, FlinkError>) -> Result<Option<T>, FlinkError> {
+pub(super) fn optional<T>(answer: Result<Option<T>, FlinkError>) -> Result<Option<T>, FlinkError> {
     match answer {
         Err(FlinkError::Refused(_)) => Ok(None),
         other => other,
@@ -257,3 +267,6 @@ fn parts(names: &[String]) -> Vec<String> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests;
