@@ -200,3 +200,28 @@ async fn a_checkpoint_that_does_not_come_stops_no_move() {
     assert_eq!(sent.len(), 2, "it was waited for no longer than a move may wait");
     assert_eq!(sent[1].0, "PUT /resource-requirements");
 }
+
+/// Flink 2 takes no notice of a checkpoint that was completed before it had the slots: it is asked for more, until it runs
+/// with what was asked for.
+#[tokio::test]
+async fn another_checkpoint_is_asked_for_until_the_job_is_rescaled() {
+    let moved = Moved::up().await;
+    let adaptive = json!([{"key": "jobmanager.scheduler", "value": "adaptive"}]);
+    moved.manager.on(&format!("{}/jobmanager/config", moved.job), 200, adaptive);
+    moved.manager.change(&format!("{}/checkpoints", moved.job), |it| it["counts"]["in_progress"] = 0.into());
+    moved.manager.change(&format!("{}/checkpoints/config", moved.job), |it| it["interval"] = 600_000.into());
+    // What stays as it is is learnt again with another job's id alone.
+    let actuator = moved.manager.actuator(&policy());
+    let moved = Moved { actuator, ..moved };
+    moved.asks(2);
+    let fence = moved.actuator.observe(now()).await.fence.unwrap();
+    moved.actuator.apply(&change(4), &fence).await.unwrap();
+    moved.asks(4);
+    let nudges = || moved.manager.sent().iter().filter(|(call, _)| call.starts_with("POST")).count();
+    assert_eq!(nudges(), 1, "next to the move");
+    moved.turn(15).await;
+    assert_eq!(nudges(), 2);
+    moved.runs(4);
+    moved.turn(30).await;
+    assert_eq!(nudges(), 2, "it runs so");
+}

@@ -67,11 +67,16 @@ struct Asked {
     since: i64,
     /// It was said that it takes long.
     told: bool,
+    /// Checkpoints that were asked for since.
+    nudges: u32,
 }
 
 /// Seconds after which a rescale that is not there is worth a word: Flink waits for a checkpoint, and up to a minute
 /// for slots.
 const LONG: f64 = 120.0;
+
+/// Checkpoints that are asked for after a move, one a turn.
+const NUDGES: u32 = 5;
 
 impl std::fmt::Debug for JobActuator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -284,8 +289,14 @@ impl JobActuator {
         let wanted = sight.wanted(&self.manner, parallelism).ok_or(ActuateError::Conflict)?;
         self.ask(job, sight, &wanted, (jid, requirements)).await?;
         *lock(&self.trial) = Trial::of(sight, parallelism, sight.scale(&self.manner));
-        *lock(&self.asked) =
-            Some(Asked { jid: jid.to_owned(), parallelism, at: sight.at, since: sight.now(), told: false });
+        *lock(&self.asked) = Some(Asked {
+            jid: jid.to_owned(),
+            parallelism,
+            at: sight.at,
+            since: sight.now(),
+            told: false,
+            nudges: 0,
+        });
         if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
             // The job has it; what follows is for the next one.
             *lock(&self.kept) = Kept { life: Some(life(sight)), owed: Some(wanted) };
@@ -361,6 +372,21 @@ impl JobActuator {
         }
     }
 
+    /// Asks for another checkpoint where a scheduler that waits for one has not rescaled yet: it takes no notice of one
+    /// that was completed before it had the slots.
+    async fn nudge(&self, job: &JobWatch, sight: &Sight) {
+        let waits = sight.waits_for_checkpoints() && sight.phase() == Phase::Running;
+        let pays = waits && sight.checkpoint_first().is_some();
+        let due = |asked: &&mut Asked| pays && asked.nudges < NUDGES && sight.at > asked.at;
+        let jid = lock(&self.asked).as_mut().filter(due).map(|asked| {
+            asked.nudges += 1;
+            asked.jid.clone()
+        });
+        if let Some(jid) = jid {
+            job.checkpoint(&jid, 0.0).await;
+        }
+    }
+
     /// Takes a move up back that the job does not bear, unless somebody has asked for something else since.
     async fn roll_back(&self, job: &JobWatch, sight: &Sight, now: Timestamp) -> Result<(), ActuateError> {
         let obstacle = sight.resource().and_then(|resource| resource.obstacle());
@@ -405,6 +431,7 @@ impl JobActuator {
     async fn give_back(&self, now: Timestamp) -> Result<(), ActuateError> {
         let Ok(job) = &self.job else { return Ok(()) };
         let Some(sight) = job.seen().filter(|sight| sight.at == now) else { return Ok(()) };
+        self.nudge(job, &sight).await;
         self.roll_back(job, &sight, now).await?;
         self.let_go(job, &sight, now).await?;
         let Some(resource) = sight.resource() else { return Ok(()) };

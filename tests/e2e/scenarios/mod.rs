@@ -89,7 +89,7 @@ scenarios! {
     "flink-session-job": 2, flink_application::session_job;
     "flink-taskmanager": 2, flink::a_taskmanager_is_killed;
     "flink-jobmanager": 2, flink::the_jobmanager_is_killed;
-    "flink-checkpoint": 2, flink_checkpoint::comes_at_once;
+    "flink-checkpoint": 2, flink_checkpoint::comes_at_once, by_name;
     "flink-checkpoint-older": 2, flink_checkpoint::comes_first, by_name;
     // A newer line is installed on request.
     "flink-history": 2, flink_checkpoint::history, by_name;
