@@ -73,7 +73,7 @@ scenarios! {
     "spark-workers": 3, spark::workers_follow_a_streaming_query;
     "flink-steps": 2, flink::in_place_up_and_down;
     "spark-restart": 3, spark_restart::proved_or_rolled_back;
-    "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for, by_name;
+    "spark-allocator": 3, spark_allocator::executors_that_nobody_asked_for;
     // Its runs are short: on a busy machine they do not take the same time twice, and the bounds follow.
     "spark-history": 2, spark_history::bounds_from_real_runs, by_name;
     // Spark's older line is installed on request.

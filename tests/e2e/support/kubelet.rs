@@ -189,7 +189,8 @@ async fn start(
             let (line, args) = (line.context("no such line of Spark")?, container.args.clone());
             let mut args = args.unwrap_or_default();
             args.iter_mut().filter(|arg| *arg == POD_IP).for_each(|arg| *arg = address(pod));
-            super::spark::worker(&shared.tools, line, &log, args)
+            // Its UI listens there, too.
+            super::spark::worker(&shared.tools, line, &log, args).env("SPARK_LOCAL_IP", address(pod))
         }
         "spark-executor" => {
             let (id, args) = (enlist(shared, pod).await?, container.args.clone());
