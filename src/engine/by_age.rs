@@ -226,7 +226,8 @@ fn lower(
             return known;
         }
         let heading = heading.unwrap_or(to).min(to);
-        down::judge(draft, memory, belief, objective, (candidate, known, heading), now);
+        let learns = down::to_learn(rules, memory, belief, objective, draft.current, now);
+        down::judge(draft, memory, belief, objective, (candidate, known, heading), (learns, now));
         if let Some((Reason::HotPartition, detail)) = binding
             && draft.reason == Reason::CatchingUp
         {

@@ -57,10 +57,23 @@ pub(crate) fn recommendation(
     (current, need): (Replicas, Option<Replicas>),
     now: Timestamp,
 ) -> Replicas {
-    if let Some(need) = need
-        && (need < current || belief.capacity.basis != CapacityBasis::Unknown)
-    {
-        return need;
+    match need {
+        Some(need) if need < current || belief.capacity.basis != CapacityBasis::Unknown => need,
+        _ => to_learn(rules, memory, belief, objective, current, now).unwrap_or(current),
+    }
+}
+
+/// One rung down, where nothing is known of the capacity and the size has long been more than enough.
+pub(crate) fn to_learn(
+    rules: &Rules,
+    memory: &Memory,
+    belief: &Belief,
+    objective: Objective,
+    current: Replicas,
+    now: Timestamp,
+) -> Option<Replicas> {
+    if belief.capacity.basis != CapacityBasis::Unknown {
+        return None;
     }
     let window = f64::from(rules.down_window_seconds());
     let calm_for = memory
@@ -72,18 +85,18 @@ pub(crate) fn recommendation(
     let failed = memory.last_move.is_some_and(|last| last.is_raise() && last.1 <= below);
     let patience = if failed { RETRY_EVERY } else { PROBE_EVERY.max(4.0 * window) };
     let calm = calm_for >= patience - window && !memory.rate.rises(now);
-    if calm && !catching_up(belief, objective) { below } else { current }
+    (calm && !catching_up(belief, objective)).then_some(below)
 }
 
 /// Holds a move down that must not be made, or has not paid for itself. The draft's number is what would be
-/// enough now; `candidate` what was within the window.
+/// enough now; `candidate` what was within the window, and `learns` the step down that is due to learn from.
 pub(crate) fn judge(
     draft: &mut Draft,
     memory: &Memory,
     belief: &Belief,
     objective: Objective,
     (candidate, known, heading): (Replicas, Option<Replicas>, Replicas),
-    now: Timestamp,
+    (learns, now): (Option<Replicas>, Timestamp),
 ) {
     if catching_up(belief, objective) {
         let detail = belief.sizing_backlog.map_or_else(
@@ -143,11 +156,17 @@ pub(crate) fn judge(
         number(saved),
         number(cost)
     );
-    if saved < cost {
+    let past = past_days(memory, belief, (to, cost / down(to)), now).filter(|until| down(to) * until < cost);
+    if let Some(step) = learns.filter(|step| *step >= draft.to && (saved < cost || past.is_some())) {
+        // A higher load would not have kept it from trying, so neither does this.
+        let current = draft.current;
+        let detail = format_args!(
+            "{to} would do, and {current} have been no trouble for long: one step down, to learn"
+        );
+        draft.set(Stage::Down, step, Reason::Probing, detail);
+    } else if saved < cost {
         draft.hold(Stage::Down, Reason::NotPaidBack, detail);
-    } else if let Some(until) =
-        past_days(memory, belief, (to, cost / down(to)), now).filter(|until| down(to) * until < cost)
-    {
+    } else if let Some(until) = past {
         let detail = format_args!(
             "{to} would do now, and past days needed more in {}: {} replica-seconds saved, where moving down and up \
              again costs {}",

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate::engine::observation::{Observation, SourceReading, TargetReading};
-use tidegate::engine::{Memory, evaluate};
+use tidegate::engine::{Memory, Reason, evaluate};
 use tidegate::policy::{Replicas, Rules};
 
 use super::arbitrary::{at, rules, source};
@@ -76,6 +76,20 @@ proptest! {
         let (_, other) = evaluate(&rules, before.memory, &larger, now);
         prop_assert!(other.desired >= one.desired, "{}\n{}", one.sentence, other.sentence);
     }
+}
+
+/// One that I6 has found: what fewer records did not let be tried, more did.
+#[test]
+fn a_step_down_to_learn_does_not_wait_for_a_higher_load() {
+    let rules = max_lag_rules(60);
+    let mut plant = Plant::new(World { seed: 211_683_464_595_480_949, ..World::default() }, 4);
+    let before = run(&mut plant, &rules, 30 * 60, |second| 428 * (10 + second / 60 % 9) / 10);
+    for _ in 0..15 {
+        plant.step(428, 60);
+    }
+    let (_, decision) = evaluate(&rules, before.memory, &plant.observe(60), after(plant.second));
+    assert_eq!(decision.reason, Reason::Probing, "{}", decision.sentence);
+    assert_eq!(decision.desired, Some(Replicas(3)), "{}", decision.sentence);
 }
 
 /// One that I6 has found: a partition barely too hot for a replica, while all of them fall behind.
