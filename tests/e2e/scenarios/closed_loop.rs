@@ -61,7 +61,7 @@ pub(super) async fn load_steps_up_and_down(case: Case) -> Result<()> {
     let dropped = Instant::now();
     let high = home.replicas("consumer").await?;
     load.set(200);
-    let low = settled(&daemon, case.name).await?;
+    let low = settled(&daemon, case.name, 3).await?;
     let end = Instant::now();
 
     let moves = log.moves();
@@ -97,16 +97,18 @@ pub(super) async fn load_steps_up_and_down(case: Case) -> Result<()> {
     daemon.alive()
 }
 
-/// The size once the daemon has found nothing to do, and nothing to wait for, ten times running.
-async fn settled(daemon: &Daemon, name: &str) -> Result<i32> {
+/// The size once the daemon has found nothing to do, and nothing to wait for at a size over `spare`, ten times running.
+async fn settled(daemon: &Daemon, name: &str, spare: i32) -> Result<i32> {
     let mut quiet = 0;
     for _ in 0..MOST_TURNS {
         daemon.turns_pass(name, name, 0).await?;
         let workload = daemon.workload(name, name).await?;
-        let at_rest = matches!(
-            workload.reasons.first().map(String::as_str),
-            Some("AtNeed" | "AtMinReplicas" | "ObjectiveHolds" | "WithinTolerance")
-        );
+        let at_rest = match workload.reasons.first().map(String::as_str) {
+            Some("AtNeed" | "AtMinReplicas" | "ObjectiveHolds" | "WithinTolerance") => true,
+            // The last replica too many may have to wait for minutes until its move pays.
+            Some("NotPaidBack") => workload.current.is_some_and(|size| size <= spare),
+            _ => false,
+        };
         quiet = if at_rest { quiet + 1 } else { 0 };
         if quiet == 10 {
             return workload.current.context("the size is unknown");
