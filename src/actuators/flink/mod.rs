@@ -5,6 +5,7 @@
 //! requirements of every vertex, if the job and its requirements still are those that the decision was made from; and
 //! then the same into that object, so that a redeploy keeps it.
 
+mod after;
 mod fleet;
 mod keep;
 mod route;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use self::after::life;
 pub(super) use self::fleet::Fleet;
 pub use self::keep::Keeper;
 use self::keep::Wish;
@@ -70,13 +72,6 @@ struct Asked {
     /// Checkpoints that were asked for since.
     nudges: u32,
 }
-
-/// Seconds after which a rescale that is not there is worth a word: Flink waits for a checkpoint, and up to a minute
-/// for slots.
-const LONG: f64 = 120.0;
-
-/// Checkpoints that are asked for after a move, one a turn.
-const NUDGES: u32 = 5;
 
 impl std::fmt::Debug for JobActuator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -136,33 +131,6 @@ impl JobActuator {
                 };
                 self.failed(now, quality, &words, hold)
             }
-        }
-    }
-
-    /// Holds the last write against what became of it: accepted is not yet carried out.
-    fn verify(&self, sight: &Sight) {
-        lock(&self.trial).take_if(|trial| !trial.goes_on(sight));
-        let mut pending = lock(&self.asked);
-        let Some(asked) = &mut *pending else { return };
-        let (label, parallelism) = (&self.label, asked.parallelism);
-        let seconds = sight.at.duration_since(asked.at).as_secs_f64();
-        let others = sight.version().is_none_or(|(jid, _)| jid != asked.jid)
-            || sight.scale(&self.manner) != Some(parallelism);
-        if others {
-            tracing::info!("flink job {label}: somebody else has asked for something else meanwhile");
-            *pending = None;
-        } else if sight.phase() == Phase::Running && sight.reached() {
-            let history = sight.rescaled_since(asked.since).map_or(String::new(), |(took, stopped)| {
-                format!("; the JobManager says that it took {took:.1} s and that nothing worked for {stopped:.1} s")
-            });
-            tracing::info!(
-                "flink job {label}: runs at {parallelism}, seen {seconds:.0} s after it was asked for{history}"
-            );
-            *pending = None;
-        } else if seconds > LONG && !asked.told {
-            let runs = sight.present(&self.manner).map_or("?".to_owned(), |runs| runs.to_string());
-            tracing::warn!("flink job {label}: asked for {parallelism} {seconds:.0} s ago, runs at {runs}");
-            asked.told = true;
         }
     }
 
@@ -361,109 +329,9 @@ impl JobActuator {
         }
     }
 
-    /// Writes into the operator's object what the job has been given. A failure is told, and made up for later.
-    async fn settle_owed(&self, job: &JobWatch) {
-        let Some(owed) = lock(&self.kept).owed.clone() else { return };
-        match self.keeper.keep(job, &Wish::Overrides(owed.overrides()), None).await {
-            Ok(()) => lock(&self.kept).owed = None,
-            Err(error) => {
-                tracing::warn!("flink {}: moved, but a redeploy would not keep it yet: {error}", self.label);
-            }
-        }
-    }
-
-    /// Asks for another checkpoint where a scheduler that waits for one has not rescaled yet: the one next to the move may
-    /// have failed, or have been refused.
-    async fn nudge(&self, job: &JobWatch, sight: &Sight) {
-        let waits = sight.waits_for_checkpoints() && sight.phase() == Phase::Running;
-        let pays = waits && sight.checkpoint_first().is_some();
-        let due = |asked: &&mut Asked| pays && asked.nudges < NUDGES && sight.at > asked.at;
-        let jid = lock(&self.asked).as_mut().filter(due).map(|asked| {
-            asked.nudges += 1;
-            asked.jid.clone()
-        });
-        if let Some(jid) = jid {
-            job.checkpoint(&jid, 0.0).await;
-        }
-    }
-
-    /// Takes a move up back that the job does not bear, unless somebody has asked for something else since.
-    async fn roll_back(&self, job: &JobWatch, sight: &Sight, now: Timestamp) -> Result<(), ActuateError> {
-        let obstacle = sight.resource().and_then(|resource| resource.obstacle());
-        if matches!(obstacle, Some(Obstacle::Owned(_) | Obstacle::Lasting(_))) {
-            return Ok(());
-        }
-        let failed = lock(&self.trial).take_if(|trial| trial.verdict().is_some());
-        let Some((trial, (jid, version))) = failed.zip(sight.version()) else { return Ok(()) };
-        let verdict = trial.verdict().unwrap_or_default();
-        let quarantine = trial.quarantine(now);
-        if sight.scale(&self.manner) != quarantine.map(|quarantine| quarantine.parallelism) {
-            return Ok(());
-        }
-        self.require(job, &trial.before, (&jid, &version)).await?;
-        tracing::warn!("flink {}: {verdict} after the last move, which is taken back", self.label);
-        *lock(&self.quarantine) = quarantine;
-        *lock(&self.asked) = None;
-        if sight.resource().is_some_and(|resource| keeps(sight, resource)) {
-            lock(&self.kept).owed = Some(trial.before);
-            self.settle_owed(job).await;
-        }
-        Ok(())
-    }
-
-    /// Takes TaskManagers away that the job has left.
-    async fn let_go(&self, job: &Arc<JobWatch>, sight: &Sight, now: Timestamp) -> Result<(), ActuateError> {
-        let Some(fleet) = &self.fleet else { return Ok(()) };
-        let route = self.route(sight);
-        if route != Ok(Route::InPlace) || self.hold(sight, &route, now).is_some() {
-            return Ok(());
-        }
-        fleet.shrink(job, (sight, &self.manner), now).await
-    }
-
     /// The way that is open, or why none is.
     fn route(&self, sight: &Sight) -> Result<Route, String> {
         Route::of(sight, self.fleet.is_some())
-    }
-
-    /// Gives a new life of the job what the one before was given: Flink 2 in application mode starts without it.
-    /// Never less than it has.
-    async fn give_back(&self, now: Timestamp) -> Result<(), ActuateError> {
-        let Ok(job) = &self.job else { return Ok(()) };
-        let Some(sight) = job.seen().filter(|sight| sight.at == now) else { return Ok(()) };
-        self.nudge(job, &sight).await;
-        self.roll_back(job, &sight, now).await?;
-        self.let_go(job, &sight, now).await?;
-        let Some(resource) = sight.resource() else { return Ok(()) };
-        let route = self.route(&sight);
-        let in_place = route == Ok(Route::InPlace) && keeps(&sight, resource);
-        if !in_place || self.hold(&sight, &route, now).is_some() {
-            return Ok(());
-        }
-        if lock(&self.kept).life == Some(life(&sight)) {
-            self.settle_owed(job).await;
-            return Ok(());
-        }
-        self.restore(job, &sight).await.map(|_| ())
-    }
-
-    /// Gives a life of the job that is new to us what its object keeps, once; whether there was anything to give.
-    async fn restore(&self, job: &JobWatch, sight: &Sight) -> Result<bool, ActuateError> {
-        let life = Some(life(sight));
-        let Some(resource) = sight.resource().filter(|resource| keeps(sight, resource)) else {
-            return Ok(false);
-        };
-        if lock(&self.kept).life == life {
-            return Ok(false);
-        }
-        let due = sight.given_back(&keep::ours(resource)).zip(sight.version());
-        if let Some((wanted, (jid, version))) = &due {
-            self.still_stands(job, resource.version().as_deref(), sight).await?;
-            self.require(job, wanted, (jid, version)).await?;
-            tracing::info!("flink {}: given back what it had before it was started anew", self.label);
-        }
-        *lock(&self.kept) = Kept { life, owed: None };
-        Ok(due.is_some())
     }
 }
 
@@ -473,12 +341,6 @@ fn hold_of(obstacle: Obstacle) -> TargetHold {
         Obstacle::Lasting(problem) => TargetHold::Unfit { problem },
         Obstacle::Passing(what) => TargetHold::Unsettled { what },
     }
-}
-
-/// Which run of which job, by the moment that it began at.
-fn life(sight: &Sight) -> (String, Option<i64>) {
-    let (jid, since) = sight.life();
-    (jid.to_owned(), since)
 }
 
 /// Why the operator's object says that its job is left alone.
@@ -529,7 +391,7 @@ impl Actuator for JobActuator {
     }
 
     fn tend(&self, now: Timestamp) -> BoxFuture<'_, Result<(), ActuateError>> {
-        Box::pin(self.give_back(now))
+        Box::pin(self.see_through(now))
     }
 
     fn tenure(&self) -> Tenure {
